@@ -1,0 +1,44 @@
+package check
+
+// judgeAcked looks for messages that come again after their acknowledgement took effect. It took effect when the subscriber still held
+// the message as it was sent, and it was either confirmed by an answer or had time to arrive, undisturbed by a fault or the end of
+// its stream. Confirmed acknowledgements must outlast any fault that comes later.
+func judgeAcked(h *History, o Options) []Violation {
+	var found []Violation
+	for _, s := range h.subscriptions {
+		for _, d := range s.deliveries {
+			if d.next == nil {
+				continue
+			}
+			effect, reason := ackEffect(h, d, o)
+			if effect == forever {
+				continue
+			}
+			for again := d.next; again != nil; again = again.next {
+				if again.at > effect && !s.seekWithin(d.at, again.at) {
+					found = append(found, violation(reason, d.Event, again.Event))
+					break
+				}
+			}
+		}
+	}
+	return found
+}
+
+// ackEffect is the time after which no redelivery may arrive; forever when that cannot be told.
+func ackEffect(h *History, d *delivery, o Options) (effect int64, reason string) {
+	slack := o.Slack.Nanoseconds()
+	held := func(sent, until int64) bool {
+		end, sure := d.leaseEnd(slack)
+		return sure && sent+slack < end && sent < d.nacked && (d.next == nil || d.next.at > sent) &&
+			(d.stream == nil || d.stream.end > until) && !h.faultWithin(d.at, until)
+	}
+	if d.ackedOK != forever && held(d.ackAt, d.ackedOK) {
+		return d.ackedOK, "message came again after a confirmed acknowledgement"
+	}
+	settled := d.acked + o.AckSettle.Nanoseconds()
+	if d.acked != forever && held(d.acked, settled) {
+		return settled, "message came again long after its acknowledgement"
+	}
+	return forever, ""
+}

@@ -1,0 +1,133 @@
+package check
+
+import (
+	"cmp"
+	"slices"
+)
+
+// judgeEarly looks for redeliveries while the subscriber still held the message. A nack, the end of the stream, a fault or a seek
+// takes a message away early; in an ordered subscription so does the release of an earlier message of its key.
+func judgeEarly(h *History, o Options) []Violation {
+	var found []Violation
+	slack := o.Slack.Nanoseconds()
+	for _, s := range h.subscriptions {
+		for _, d := range s.deliveries {
+			if d.next == nil || d.next.at >= d.released(slack)-slack || d.acked < d.next.at {
+				continue
+			}
+			if _, sure := d.leaseEnd(slack); !sure || h.faultWithin(d.at, d.next.at) || s.seekWithin(d.at, d.next.at) {
+				continue
+			}
+			if s.config.Ordered && d.Key != "" && keyReleased(s, d, slack) {
+				continue
+			}
+			found = append(found, violation("message came again before its deadline", d.Event, d.next.Event))
+		}
+	}
+	return found
+}
+
+// keyReleased says whether another message of d's key was given back while d was out, which takes d back too.
+func keyReleased(s *subscription, d *delivery, slack int64) bool {
+	for _, other := range s.deliveries {
+		if other.at > d.next.at {
+			break
+		}
+		if other != d && other.Key == d.Key {
+			if released := other.released(slack); released >= d.at-slack && released <= d.next.at+slack && other.acked > released {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// judgeLate looks for messages that were given back and did not come again in time, although nothing hindered it: no fault, no retry
+// policy, no earlier message of its key, and a stream with room for it the whole time.
+func judgeLate(h *History, o Options) []Violation {
+	slack, within := o.Slack.Nanoseconds(), o.RedeliverWithin.Nanoseconds()
+	streams := make(map[string][]*window)
+	for _, s := range h.streams {
+		streams[s.sub] = append(streams[s.sub], newWindow(s, slack))
+	}
+	var found []Violation
+	for _, s := range h.subscriptions {
+		if s.config.Backoff || s.config.Ordered || s.config.AttemptsMax > 0 {
+			continue
+		}
+		for _, d := range s.deliveries {
+			from := d.released(slack)
+			if from == forever || d.ackedEver() <= from+within {
+				continue
+			}
+			to := from + within
+			if d.next != nil && d.next.at <= to || to > min(h.drainedNS, s.until) || h.faultWithin(d.at, to) || s.seekWithin(d.at, to) {
+				continue
+			}
+			if slices.ContainsFunc(streams[s.name], func(w *window) bool { return w.roomy(from, to) }) {
+				found = append(found, violation("message did not come again in time after it was given back", d.Event))
+			}
+		}
+	}
+	return found
+}
+
+// window is how full a stream was over time, as its subscriber saw it.
+type window struct {
+	*stream
+	times []int64 // when the load changed
+	loads []Limits
+}
+
+// newWindow adds up the messages that a stream held from each change on. The end of a lease counts a little early, since the broker sees
+// it before the subscriber does.
+func newWindow(s *stream, slack int64) *window {
+	type change struct {
+		at, messages, bytes int64
+	}
+	var changes []change
+	for _, d := range s.deliveries {
+		changes = append(changes, change{d.at, 1, d.Bytes}, change{heldUntil(d, slack), -1, -d.Bytes})
+	}
+	slices.SortStableFunc(changes, func(a, b change) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.messages, b.messages)) })
+	w := &window{stream: s}
+	var load Limits
+	for _, c := range changes {
+		load.Messages += c.messages
+		load.Bytes += c.bytes
+		w.times, w.loads = append(w.times, c.at), append(w.loads, load)
+	}
+	return w
+}
+
+// heldUntil is when a delivery stopped to count against its stream's limits, at the earliest.
+func heldUntil(d *delivery, slack int64) int64 {
+	end, _ := d.leaseEnd(slack)
+	end = min(end-slack, d.acked, d.nacked)
+	if d.stream != nil {
+		end = min(end, d.stream.end)
+	}
+	if d.next != nil {
+		end = min(end, d.next.at)
+	}
+	return max(end, d.at)
+}
+
+// roomy says that the stream was open and below its limits during the whole of [from, to].
+func (w *window) roomy(from, to int64) bool {
+	if w.begin > from || w.end < to {
+		return false
+	}
+	i, _ := slices.BinarySearch(w.times, from)
+	for i = max(i-1, 0); i < len(w.times) && w.times[i] <= to; i++ {
+		if w.full(w.loads[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// full says that a load has reached one of the stream's limits.
+func (s *stream) full(load Limits) bool {
+	return s.limits.Messages > 0 && load.Messages >= s.limits.Messages || s.limits.Bytes > 0 && load.Bytes >= s.limits.Bytes
+}
