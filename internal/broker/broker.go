@@ -1,0 +1,238 @@
+// Package broker is the core that every protocol front stands on: it publishes messages to topics, hands them to subscriptions'
+// subscribers, and keeps both as resources. What is durable lives in the shard's log and its ledger; what is only about this
+// moment, who holds which message until when, lives here in memory and is rebuilt by delivering again.
+//
+// Four kinds of goroutine meet here, and the locks are arranged by them:
+//
+//  1. The engine's, which applies durable records. It is the only one that changes the ledger and the maps below, under Broker.mu,
+//     and it never waits for a subscription's lock: it rings the subscription's bell instead.
+//  2. Callers that publish or manage resources. They read the maps under Broker.mu and change state by appending records only.
+//  3. Takers: subscribers' streams and pulls. Each takes its own share of a subscription's messages under Subscription.mu.
+//  4. The sweeper, which drops what is past its retention and tells the engine which space is free.
+//
+// Lock order: Broker.names before Broker.mu before Subscription.mu before bell.mu.
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/posthaste-io/posthaste/internal/clock"
+	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/ledger"
+	"github.com/posthaste-io/posthaste/internal/wire"
+)
+
+// Options are what a broker takes from its surroundings. The zero value works.
+type Options struct {
+	Clock  clock.Clock  // default: the system's
+	Logger *slog.Logger // default: slog.Default()
+}
+
+// Broker owns one shard and serves the topics and subscriptions in it. It is safe for concurrent use.
+type Broker struct {
+	clock  clock.Clock
+	logger *slog.Logger
+	shard  engine.Shard
+	ackKey wire.AckKey
+	names  nameLocks
+	last   atomic.Uint64 // the highest number given to a resource
+
+	mu            sync.RWMutex
+	ledger        *ledger.Ledger
+	live          bool // resources in the ledger have their running counterparts below
+	topics        map[string]*topic
+	subscriptions map[string]*Subscription
+	topicByID     map[engine.TopicID]*topic
+	subByID       map[ledger.SubscriptionID]*Subscription
+	topicNames    nameList
+	subNames      nameList
+
+	dirty     dirtyTopics
+	stop      context.CancelFunc
+	sweepDone chan struct{}
+}
+
+// ackKeySetting is the ledger's setting that holds the secret of the ack ids, so that ids given out before a restart still verify.
+const ackKeySetting = "ack-id-key"
+
+// Open takes shard 0 of the engine and brings its topics and subscriptions to life.
+func Open(ctx context.Context, e engine.Engine, o Options) (*Broker, error) {
+	if o.Clock == nil {
+		o.Clock = clock.System()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	b := &Broker{
+		clock: o.Clock, logger: o.Logger, ledger: ledger.New(),
+		topics: map[string]*topic{}, subscriptions: map[string]*Subscription{},
+		topicByID: map[engine.TopicID]*topic{}, subByID: map[ledger.SubscriptionID]*Subscription{},
+		sweepDone: make(chan struct{}),
+	}
+	shard, err := e.Own(ctx, 0, (*machine)(b))
+	if err != nil {
+		return nil, fmt.Errorf("open shard 0: %w", err)
+	}
+	b.shard = shard
+	if err := b.wakeUp(ctx); err != nil {
+		return nil, errors.Join(err, shard.Release(ctx))
+	}
+	sweep, stop := context.WithCancel(context.Background())
+	b.stop = stop
+	go b.sweep(sweep)
+	return b, nil
+}
+
+// wakeUp builds the running counterparts of what the ledger holds.
+func (b *Broker) wakeUp(ctx context.Context) error {
+	b.mu.Lock()
+	b.last.Store(b.ledger.Last())
+	var err error
+	b.ledger.Topics(func(t *ledger.Topic) bool { err = b.bringTopic(t); return err == nil })
+	if err == nil {
+		b.ledger.Subscriptions(func(s *ledger.Subscription) bool { err = b.bringSubscription(s); return err == nil })
+	}
+	b.live = true
+	secret := b.ledger.Setting(ackKeySetting)
+	b.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if secret == nil {
+		secret = make([]byte, 16)
+		rand.Read(secret)
+		if err := b.note(ctx, ledger.AppendSetting(nil, ackKeySetting, secret)); err != nil {
+			return fmt.Errorf("keep the secret of ack ids: %w", err)
+		}
+	}
+	b.ackKey = wire.NewAckKey([16]byte(secret))
+	return nil
+}
+
+// Close ends every taker with UNAVAILABLE, makes everything accepted durable and gives the shard back.
+func (b *Broker) Close(ctx context.Context) error {
+	b.Drain()
+	b.stop()
+	<-b.sweepDone
+	return b.shard.Release(ctx)
+}
+
+// errDraining is what streams end with when the broker stops: clients reconnect by themselves.
+var errDraining = status.Error(codes.Unavailable, "The broker is shutting down. Please try again.")
+
+// Drain ends every taker with UNAVAILABLE, so that clients go elsewhere or come back later.
+func (b *Broker) Drain() {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for _, s := range b.subByID {
+		s.end(errDraining)
+	}
+}
+
+// Failed is closed when the log can no longer be written. The process should end, and recover at its next start.
+func (b *Broker) Failed() <-chan struct{} { return b.shard.Failed() }
+
+// AckKey signs and verifies the ack ids of this broker.
+func (b *Broker) AckKey() wire.AckKey { return b.ackKey }
+
+// Epoch tells ack ids of this run from those of earlier ones.
+func (b *Broker) Epoch() uint32 { return uint32(b.shard.Epoch()) }
+
+// note appends one note and waits until it is durable.
+func (b *Broker) note(ctx context.Context, body []byte) error {
+	return unavailable(b.shard.Append(ctx, []engine.Record{{Kind: engine.KindNote, Body: body}}))
+}
+
+// unavailable turns an engine's error into the status that a client is to see.
+func unavailable(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, engine.ErrFull):
+		return status.Error(codes.ResourceExhausted, "The broker has not enough free disk space to accept messages.")
+	case errors.Is(err, engine.ErrCorrupt):
+		return status.Errorf(codes.DataLoss, "Stored data is damaged: %v.", err)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return status.FromContextError(err).Err()
+	default:
+		return status.Errorf(codes.Unavailable, "The broker cannot write its log: %v.", err)
+	}
+}
+
+// machine is the Broker as the engine sees it.
+type machine Broker
+
+// Apply takes the next durable record; see engine.Machine.
+func (m *machine) Apply(r *engine.Record) error {
+	b := (*Broker)(m)
+	if r.Kind == engine.KindBlock || !ledger.Structural(r.Body) {
+		c, err := b.ledger.Apply(r)
+		if err == nil && b.live {
+			b.moved(&c)
+		}
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c, err := b.ledger.Apply(r)
+	if err != nil || !b.live {
+		return err
+	}
+	return b.changed(&c)
+}
+
+// Save writes the ledger; see engine.Machine.
+func (m *machine) Save(w io.Writer) error { return m.ledger.Save(w) }
+
+// Restore reads the ledger; see engine.Machine.
+func (m *machine) Restore(r io.Reader) error { return m.ledger.Restore(r) }
+
+// moved follows a block or an acknowledgement.
+func (b *Broker) moved(c *ledger.Change) {
+	if c.Topic == nil {
+		return
+	}
+	t := b.topicByID[c.Topic.ID]
+	if c.Op != ledger.OpBlock || len(t.subscriptions) == 0 {
+		b.dirty.add(t) // something may have become free
+		return
+	}
+	for _, s := range t.subscriptions {
+		s.bell.ring(1)
+	}
+}
+
+// changed follows a change of resources. The caller holds b.mu.
+func (b *Broker) changed(c *ledger.Change) error {
+	switch c.Op {
+	case ledger.OpTopic:
+		if c.Created {
+			return b.bringTopic(c.Topic)
+		}
+		return b.topicByID[c.Topic.ID].read()
+	case ledger.OpTopicDeleted:
+		if c.Topic != nil {
+			b.dropTopic(c.Topic, c.Forgotten)
+		}
+	case ledger.OpSubscription:
+		if c.Created {
+			return b.bringSubscription(c.Subscription)
+		}
+		return b.subByID[c.Subscription.ID].read()
+	case ledger.OpSubscriptionDeleted:
+		if c.Subscription != nil {
+			b.dropSubscription(c.Subscription, c.Forgotten)
+		}
+	}
+	return nil
+}

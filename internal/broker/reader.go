@@ -1,0 +1,102 @@
+package broker
+
+import (
+	"context"
+
+	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/wire"
+)
+
+// reader finds a topic's messages by their offsets. It remembers where it is, so that going forward costs nothing but the step.
+// The bytes it gives stay valid until release. It is not safe for concurrent use.
+type reader struct {
+	shard engine.Shard
+	topic engine.TopicID
+
+	batch engine.Batch
+	spent []engine.Batch // whose messages are still in use
+	block int            // in batch.Blocks
+	index uint32         // of the message that rest begins with, in that block
+	rest  []byte
+}
+
+// readBytesMax is how much is read at a time when messages come from the disk.
+const readBytesMax = 1 << 20
+
+// message is a stored message and what the log knows of it.
+type message struct {
+	offset engine.Offset
+	id     uint64
+	time   int64  // Unix nanoseconds
+	bytes  []byte // a PubsubMessage, as its publisher sent it
+}
+
+// at gives the message at the offset or, when that is gone, the next there is; false when there is none.
+func (r *reader) at(ctx context.Context, off engine.Offset) (message, bool, error) {
+	if !r.seek(off) {
+		if err := r.load(ctx, off); err != nil || len(r.batch.Blocks) == 0 {
+			return message{}, false, err
+		}
+		off = max(off, r.batch.Blocks[0].First)
+		if !r.seek(off) {
+			panic("bug: a block that was read for an offset does not hold it")
+		}
+	}
+	b := &r.batch.Blocks[r.block]
+	bytes, rest := wire.Next(r.rest)
+	m := message{offset: off, id: b.ID + uint64(r.index), time: b.Time, bytes: bytes}
+	r.rest, r.index = rest, r.index+1
+	return m, true, nil
+}
+
+// seek goes to an offset in the blocks at hand.
+func (r *reader) seek(off engine.Offset) bool {
+	for r.block < len(r.batch.Blocks) {
+		b := &r.batch.Blocks[r.block]
+		switch {
+		case off < b.First:
+			return false
+		case off >= b.End():
+			r.enter(r.block + 1)
+			continue
+		}
+		want := uint32(off - b.First)
+		if want < r.index {
+			r.enter(r.block)
+		}
+		r.rest = wire.Skip(r.rest, int(want-r.index))
+		r.index = want
+		return true
+	}
+	return false
+}
+
+// enter goes to the beginning of a block.
+func (r *reader) enter(block int) {
+	r.block, r.index, r.rest = block, 0, nil
+	if block < len(r.batch.Blocks) {
+		r.rest = r.batch.Blocks[block].Body
+	}
+}
+
+// load reads the blocks from an offset on. Messages given before stay valid.
+func (r *reader) load(ctx context.Context, off engine.Offset) error {
+	if len(r.batch.Blocks) > 0 {
+		r.spent = append(r.spent, r.batch)
+		r.batch = engine.Batch{}
+	}
+	r.batch.BytesMax = readBytesMax
+	err := r.shard.Read(ctx, r.topic, off, &r.batch)
+	r.enter(0)
+	return err
+}
+
+// release lets go of everything that was read.
+func (r *reader) release() {
+	r.batch.Release()
+	for i := range r.spent {
+		r.spent[i].Release()
+	}
+	r.spent = r.spent[:0]
+	r.enter(0)
+}

@@ -1,0 +1,174 @@
+package broker
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/lease"
+	"github.com/posthaste-io/posthaste/internal/ledger"
+	"github.com/posthaste-io/posthaste/internal/wire"
+)
+
+// records and settlements are scratch that would otherwise be made for each request.
+var (
+	records     = sync.Pool{New: func() any { return new([1]engine.Record) }}
+	settlements = sync.Pool{New: func() any { return new(settlement) }}
+)
+
+// settlement collects the offsets that one request acknowledges.
+type settlement struct {
+	offsets []uint64
+	note    []byte
+}
+
+// ID is the subscription's number, which ack ids carry.
+func (s *Subscription) ID() uint64 { return uint64(s.durable.ID) }
+
+// Properties are what a subscriber's library wants to know of the subscription.
+func (s *Subscription) Properties() (exactlyOnce, ordered bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.terms.rules.ExactlyOnce, s.terms.rules.Ordered
+}
+
+// Ack acknowledges messages. With wait it returns when that is durable; without, a crash within engine.LazyMax may undo it. Ids of
+// messages that are no longer out, or were never, are passed over.
+func (s *Subscription) Ack(ctx context.Context, ids []wire.AckID, wait bool) error {
+	set := settlements.Get().(*settlement)
+	defer settlements.Put(set)
+	set.offsets = set.offsets[:0]
+	now := s.broker.clock.Mono()
+	s.mu.Lock()
+	for i := range ids {
+		if s.ack(now, &ids[i]) {
+			set.offsets = append(set.offsets, ids[i].Offset)
+		}
+	}
+	s.feedStarved()
+	if s.terms.rules.Ordered && s.queue != nil && s.queue.Ready() > 0 {
+		s.bell.ring(1) // a key that its holder is done with may go to another
+	}
+	s.mu.Unlock()
+	if len(set.offsets) == 0 {
+		return nil
+	}
+	slices.Sort(set.offsets)
+	set.note = ledger.AppendAcked(set.note[:0], s.durable.ID, set.offsets)
+	one := records.Get().(*[1]engine.Record)
+	defer records.Put(one)
+	one[0] = engine.Record{Kind: engine.KindNote, Body: set.note}
+	if wait {
+		return unavailable(s.broker.shard.Append(ctx, one[:]))
+	}
+	return unavailable(s.broker.shard.Enqueue(one[:]))
+}
+
+// ack settles one message and says whether the log must hear of it. The caller holds s.mu.
+func (s *Subscription) ack(now int64, id *wire.AckID) bool {
+	if id.Epoch == s.broker.Epoch() && s.queue != nil {
+		return s.queue.Ack(now, lease.Handle{Slot: id.Slot, Turn: id.Turn}, id.Offset) == lease.Done
+	}
+	// Given out before a restart: it still counts as long as the message was not offered again.
+	off := engine.Offset(id.Offset)
+	return id.Epoch != s.broker.Epoch() && !s.terms.rules.ExactlyOnce && off >= s.cursor && off < s.recovered && !s.durable.Acked(off)
+}
+
+// Modify gives messages a new ack deadline from now; 0 gives them back.
+func (s *Subscription) Modify(ids []wire.AckID, deadline time.Duration) {
+	for i := range ids {
+		s.ModifyOne(&ids[i], deadline)
+	}
+	s.mu.Lock()
+	s.feedStarved()
+	s.mu.Unlock()
+}
+
+// ModifyOne gives one message a new ack deadline from now; 0 gives it back.
+func (s *Subscription) ModifyOne(id *wire.AckID, deadline time.Duration) {
+	now := s.broker.clock.Mono()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if id.Epoch != s.broker.Epoch() || s.queue == nil {
+		return
+	}
+	h := lease.Handle{Slot: id.Slot, Turn: id.Turn}
+	if deadline > 0 {
+		s.queue.Extend(now, h, id.Offset, now+int64(deadline))
+		s.arm(now)
+		return
+	}
+	if s.queue.Nack(now, h, id.Offset) == lease.Done {
+		s.arm(now)
+		s.bell.ring(1)
+	}
+}
+
+// feedStarved wakes the takers that have credit again. The caller holds s.mu.
+func (s *Subscription) feedStarved() {
+	if s.queue == nil {
+		return
+	}
+	keep := s.starved[:0]
+	for _, t := range s.starved {
+		if t.exhausted(s.queue) {
+			keep = append(keep, t)
+			continue
+		}
+		t.Kick()
+	}
+	clear(s.starved[len(keep):])
+	s.starved = keep
+	if len(s.takers) == 0 {
+		s.relax()
+	}
+}
+
+// arm sets the timer for the next deadline, if it is not set for that or an earlier one. The caller holds s.mu.
+func (s *Subscription) arm(now int64) {
+	at, ok := s.queue.Next()
+	if !ok || s.wakeAt != 0 && s.wakeAt <= at {
+		return
+	}
+	s.wakeAt = at
+	wait := time.Duration(max(0, at-now))
+	if s.timer == nil {
+		s.timer = s.broker.clock.AfterFunc(wait, s.expire)
+		return
+	}
+	s.timer.Reset(wait)
+}
+
+// expire offers again what was not acknowledged in time.
+func (s *Subscription) expire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wakeAt = 0
+	if s.queue == nil {
+		return
+	}
+	now := s.broker.clock.Mono()
+	s.queue.Expire(now)
+	s.arm(now)
+	s.feedStarved()
+	if s.queue != nil {
+		s.bell.ring(s.queue.Ready())
+	}
+}
+
+// end makes every taker's next Take, and the one that waits, fail with err.
+func (s *Subscription) end(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = err
+	s.wakeAll()
+}
+
+// wakeAll makes every taker look at the subscription anew. The caller holds s.mu.
+func (s *Subscription) wakeAll() {
+	for _, t := range s.takers {
+		t.Kick()
+	}
+}

@@ -1,0 +1,281 @@
+package broker
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+
+	"github.com/posthaste-io/posthaste/internal/catalog"
+	"github.com/posthaste-io/posthaste/internal/clock"
+	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/lease"
+	"github.com/posthaste-io/posthaste/internal/ledger"
+)
+
+// Subscription is a subscription at work: its place in the topic and what is out with which subscriber. It costs little while
+// nobody takes from it and nothing is outstanding. It is safe for concurrent use.
+type Subscription struct {
+	broker  *Broker
+	durable *ledger.Subscription
+	topic   *topic
+	bell    bell
+
+	mu        sync.Mutex
+	terms     terms
+	ended     error         // why nobody may take any more: deleted, or the broker stops
+	queue     *lease.Queue  // nil while idle
+	cursor    engine.Offset // the next offset to read from the log for the first time
+	recovered engine.Offset // offsets before it may have been acknowledged before they were read
+	takers    []*Taker
+	starved   []*Taker // without credit until something of theirs is settled
+	timer     clock.Timer
+	wakeAt    int64 // when the timer rings, by the monotonic clock; 0: it does not
+}
+
+// terms are what a subscription's configuration means for delivery.
+type terms struct {
+	deadline  time.Duration
+	retention time.Duration
+	rules     lease.Rules
+	counted   bool // subscribers are told the delivery attempt
+	push      bool
+	detached  bool
+}
+
+func readTerms(config []byte) (terms, error) {
+	c, err := catalog.DecodeSubscription(config)
+	if err != nil {
+		return terms{}, err
+	}
+	return terms{
+		deadline:  time.Duration(c.AckDeadlineSeconds) * time.Second,
+		retention: c.GetMessageRetentionDuration().AsDuration(),
+		rules: lease.Rules{
+			Ordered:     c.EnableMessageOrdering,
+			ExactlyOnce: c.EnableExactlyOnceDelivery,
+			BackoffMin:  c.GetRetryPolicy().GetMinimumBackoff().AsDuration(),
+			BackoffMax:  c.GetRetryPolicy().GetMaximumBackoff().AsDuration(),
+		},
+		counted:  c.DeadLetterPolicy != nil,
+		push:     c.GetPushConfig().GetPushEndpoint() != "",
+		detached: c.Detached,
+	}, nil
+}
+
+// read takes over what the subscription's configuration says.
+func (s *Subscription) read() error {
+	t, err := readTerms(s.durable.Config)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.terms = t
+	if s.queue != nil {
+		s.queue.SetRules(t.rules)
+	}
+	s.wakeAll()
+	return nil
+}
+
+// bringSubscription makes a subscription of the ledger live. The caller holds b.mu.
+func (b *Broker) bringSubscription(d *ledger.Subscription) error {
+	t := b.topicByID[d.Topic.ID]
+	s := &Subscription{broker: b, durable: d, topic: t, cursor: d.Floor(), recovered: d.Topic.End()}
+	if err := s.read(); err != nil {
+		return err
+	}
+	t.subscriptions = append(t.subscriptions, s)
+	b.subByID[d.ID] = s
+	b.subscriptions[d.Name] = s
+	b.subNames.change()
+	return nil
+}
+
+// dropSubscription follows a subscription's deletion. The caller holds b.mu.
+func (b *Broker) dropSubscription(d *ledger.Subscription, topicForgotten bool) {
+	s := b.subByID[d.ID]
+	delete(b.subByID, d.ID)
+	if b.subscriptions[d.Name] == s {
+		delete(b.subscriptions, d.Name)
+		b.subNames.change()
+	}
+	t := s.topic
+	t.subscriptions = slices.DeleteFunc(slices.Clone(t.subscriptions), func(other *Subscription) bool { return other == s })
+	b.dirty.add(t)
+	if topicForgotten {
+		delete(b.topicByID, t.durable.ID)
+	}
+	s.end(catalog.NotFound(d.Name))
+}
+
+// Subscription finds a subscription by its name: INVALID_ARGUMENT or NOT_FOUND.
+func (b *Broker) Subscription(name string) (*Subscription, error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if s := b.subscriptions[name]; s != nil {
+		return s, nil
+	}
+	if _, err := catalog.ParseSubscription(name); err != nil {
+		return nil, err
+	}
+	return nil, catalog.NotFound(name)
+}
+
+// CreateSubscription makes a subscription that begins with the next message published to its topic.
+func (b *Broker) CreateSubscription(ctx context.Context, in *pubsubpb.Subscription) (*pubsubpb.Subscription, error) {
+	if _, err := catalog.ParseTopic(in.GetTopic()); err != nil {
+		return nil, err
+	}
+	b.mu.RLock()
+	t := b.topics[in.Topic]
+	b.mu.RUnlock()
+	var topicConfig *pubsubpb.Topic
+	if t != nil {
+		var err error
+		if topicConfig, err = b.GetTopic(in.Topic); err != nil {
+			return nil, err
+		}
+	}
+	config, err := catalog.NewSubscription(in, topicConfig)
+	if err != nil {
+		return nil, err
+	}
+	defer b.names.lock(config.Name, in.Topic)()
+	b.mu.RLock()
+	taken, t := b.subscriptions[config.Name] != nil, b.topics[in.Topic]
+	b.mu.RUnlock()
+	switch {
+	case taken:
+		return nil, catalog.AlreadyExists(config.Name)
+	case t == nil:
+		return nil, catalog.NotFound(in.Topic)
+	}
+	if err := b.checkReferences(config); err != nil {
+		return nil, err
+	}
+	return config, b.putSubscription(ctx, ledger.SubscriptionID(b.last.Add(1)), t.durable.ID, config)
+}
+
+func (b *Broker) putSubscription(ctx context.Context, id ledger.SubscriptionID, t engine.TopicID, config *pubsubpb.Subscription) error {
+	return b.note(ctx, ledger.AppendSubscription(nil, id, t, config.Name, catalog.Encode(config)))
+}
+
+// checkReferences says whether what a subscription names is there.
+func (b *Broker) checkReferences(config *pubsubpb.Subscription) error {
+	if dead := config.GetDeadLetterPolicy().GetDeadLetterTopic(); dead != "" && b.topic(dead) == nil {
+		return catalog.NotFound(dead)
+	}
+	return nil
+}
+
+// config is the subscription as a client sees it. The caller holds Broker.mu.
+func (s *Subscription) config() (*pubsubpb.Subscription, error) {
+	c, err := catalog.DecodeSubscription(s.durable.Config)
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.topic.config()
+	if err != nil {
+		return nil, err
+	}
+	c.TopicMessageRetentionDuration = t.MessageRetentionDuration
+	if s.topic.durable.Deleted {
+		c.Topic, c.TopicMessageRetentionDuration = catalog.DeletedTopic, nil
+	}
+	return c, nil
+}
+
+// GetSubscription gives a subscription, NOT_FOUND when there is none.
+func (b *Broker) GetSubscription(name string) (*pubsubpb.Subscription, error) {
+	s, err := b.Subscription(name)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return s.config()
+}
+
+// UpdateSubscription changes the fields that the mask names.
+func (b *Broker) UpdateSubscription(ctx context.Context, in *pubsubpb.Subscription, mask *fieldmaskpb.FieldMask) (*pubsubpb.Subscription, error) {
+	return b.editSubscription(ctx, in.GetName(), func(current *pubsubpb.Subscription) (*pubsubpb.Subscription, error) {
+		return catalog.UpdateSubscription(current, in, mask)
+	})
+}
+
+// ModifyPushConfig replaces a subscription's push configuration; an empty one turns it into a pull subscription.
+func (b *Broker) ModifyPushConfig(ctx context.Context, name string, push *pubsubpb.PushConfig) error {
+	if push == nil {
+		push = &pubsubpb.PushConfig{}
+	}
+	mask := &fieldmaskpb.FieldMask{Paths: []string{"push_config"}}
+	_, err := b.UpdateSubscription(ctx, &pubsubpb.Subscription{Name: name, PushConfig: push}, mask)
+	return err
+}
+
+// editSubscription replaces a subscription's configuration by what edit makes of it.
+func (b *Broker) editSubscription(ctx context.Context, name string, edit func(*pubsubpb.Subscription) (*pubsubpb.Subscription, error)) (*pubsubpb.Subscription, error) {
+	defer b.names.lock(name)()
+	s, err := b.Subscription(name)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.RLock()
+	current, err := s.config()
+	b.mu.RUnlock()
+	if err != nil {
+		return nil, err
+	}
+	config, err := edit(current)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.checkReferences(config); err != nil {
+		return nil, err
+	}
+	return config, b.putSubscription(ctx, s.durable.ID, s.durable.Topic.ID, config)
+}
+
+// DeleteSubscription deletes a subscription and its backlog.
+func (b *Broker) DeleteSubscription(ctx context.Context, name string) error {
+	defer b.names.lock(name)()
+	s, err := b.Subscription(name)
+	if err != nil {
+		return err
+	}
+	return b.note(ctx, ledger.AppendSubscriptionDeleted(nil, s.durable.ID))
+}
+
+// ListSubscriptions gives a page of a project's subscriptions, in the order of their names.
+func (b *Broker) ListSubscriptions(project string, pageSize int32, pageToken string) ([]*pubsubpb.Subscription, string, error) {
+	if _, err := catalog.ParseProject(project); err != nil {
+		return nil, "", err
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	all := func() []string { return keys(b.subscriptions) }
+	names, next, err := catalog.Page(b.subNames.under(project+"/", all), pageSize, pageToken)
+	if err != nil {
+		return nil, "", err
+	}
+	page := make([]*pubsubpb.Subscription, len(names))
+	for i, name := range names {
+		if page[i], err = b.subscriptions[name].config(); err != nil {
+			return nil, "", err
+		}
+	}
+	return page, next, nil
+}
+
+func keys[V any](m map[string]V) []string { return slices.Collect(maps.Keys(m)) }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

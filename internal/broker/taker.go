@@ -1,0 +1,333 @@
+package broker
+
+import (
+	"context"
+	"math"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/lease"
+	"github.com/posthaste-io/posthaste/internal/wire"
+)
+
+// Delivery is one message on its way to a subscriber.
+type Delivery struct {
+	Message []byte // a PubsubMessage as its publisher sent it; valid until the taker's next Take or Release
+	ID      uint64 // message id
+	Time    int64  // publish time, Unix nanoseconds
+	Attempt int32  // 1 for the first; 0 when the subscription has no dead letter policy
+	Offset  engine.Offset
+	Handle  lease.Handle
+}
+
+// Credit bounds what a taker holds at one time. Zero or less means without bound.
+type Credit struct {
+	MessagesMax int64
+	BytesMax    int64
+}
+
+// Taker takes messages from a subscription on behalf of one subscriber. One goroutine at a time calls Take and Release; Kick and
+// SetDeadline may be called by any.
+type Taker struct {
+	sub      *Subscription
+	wake     chan struct{}
+	credit   Credit
+	stream   bool          // holds its own leases, which go back when it leaves
+	deadline time.Duration // 0: the subscription's; guarded by sub.mu
+	holder   lease.Holder  // 0 for unary pulls; guarded by sub.mu
+	reader   reader
+	out      []Delivery
+}
+
+// OpenStream attaches a taker whose messages go back at once when it leaves.
+func (s *Subscription) OpenStream(c Credit, deadline time.Duration) (*Taker, error) {
+	t := s.newTaker()
+	t.credit, t.deadline, t.stream = c, deadline, true
+	return t, s.attach(t)
+}
+
+// OpenPull attaches a taker for one unary pull: what it takes stays leased when it leaves.
+func (s *Subscription) OpenPull() (*Taker, error) {
+	t := s.newTaker()
+	return t, s.attach(t)
+}
+
+func (s *Subscription) newTaker() *Taker {
+	return &Taker{sub: s, wake: make(chan struct{}, 1), reader: reader{shard: s.broker.shard, topic: s.durable.Topic.ID}}
+}
+
+func (s *Subscription) attach(t *Taker) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.refusal(); err != nil {
+		return err
+	}
+	s.takers = append(s.takers, t)
+	if t.stream {
+		t.holder = s.leases().Join()
+	}
+	return nil
+}
+
+// refusal says why nobody may take from the subscription now. The caller holds s.mu.
+func (s *Subscription) refusal() error {
+	switch {
+	case s.ended != nil:
+		return s.ended
+	case s.terms.detached:
+		return status.Error(codes.FailedPrecondition, "Subscription is detached.")
+	case s.terms.push:
+		return status.Error(codes.FailedPrecondition, "This method is not supported for this subscription type.")
+	}
+	return nil
+}
+
+// leases is the lease state, made when it is first needed. The caller holds s.mu.
+func (s *Subscription) leases() *lease.Queue {
+	if s.queue == nil {
+		s.queue = lease.New(s.terms.rules, uint64(s.durable.ID))
+	}
+	return s.queue
+}
+
+// Kick makes a waiting Take return, with nothing if there is nothing.
+func (t *Taker) Kick() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// SetDeadline changes the ack deadline of what is taken from now on.
+func (t *Taker) SetDeadline(d time.Duration) {
+	t.sub.mu.Lock()
+	t.deadline = d
+	t.sub.mu.Unlock()
+}
+
+// Leave detaches the taker. What a stream holds goes back to the others at once.
+func (t *Taker) Leave() {
+	s := t.sub
+	s.bell.getUp(t)
+	s.mu.Lock()
+	drop := func(other *Taker) bool { return other == t }
+	s.takers = slices.DeleteFunc(s.takers, drop)
+	s.starved = slices.DeleteFunc(s.starved, drop)
+	returned := 0
+	if t.stream && s.queue != nil {
+		returned = s.queue.Leave(s.broker.clock.Mono(), t.holder)
+		s.relax()
+	}
+	s.mu.Unlock()
+	t.reader.release()
+	// The bell may have been meant for this taker only.
+	s.bell.ring(max(1, returned))
+}
+
+// relax forgets the lease state when nobody needs it. The caller holds s.mu.
+func (s *Subscription) relax() {
+	if len(s.takers) == 0 && s.queue.Len() == 0 {
+		s.queue = nil
+		if s.timer != nil {
+			s.timer.Stop()
+			s.timer, s.wakeAt = nil, 0
+		}
+	}
+}
+
+// Take waits for messages and leases up to max of them to the taker, at most about bytesMax bytes. It returns none when it was
+// kicked. It fails when ctx ends and when the subscription no longer serves this kind of taker. What an earlier Take gave becomes
+// invalid.
+func (t *Taker) Take(ctx context.Context, max int, bytesMax int64) ([]Delivery, error) {
+	t.Release()
+	if err := t.fill(ctx, max, bytesMax); err != nil || len(t.out) > 0 {
+		return t.out, err
+	}
+	select {
+	case <-t.wake:
+	case <-ctx.Done():
+		t.sub.bell.getUp(t)
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
+	t.sub.bell.getUp(t)
+	return t.TakeNow(ctx, max, bytesMax)
+}
+
+// TakeNow is Take without the wait.
+func (t *Taker) TakeNow(ctx context.Context, max int, bytesMax int64) ([]Delivery, error) {
+	t.Release()
+	err := t.fill(ctx, max, bytesMax)
+	t.sub.bell.getUp(t)
+	return t.out, err
+}
+
+// Release gives back the memory of what was taken.
+func (t *Taker) Release() {
+	clear(t.out)
+	t.out = t.out[:0]
+	t.reader.release()
+}
+
+// fill takes the taker's share of what there is. When there is nothing the taker lies down: it will be kicked.
+func (t *Taker) fill(ctx context.Context, max int, bytesMax int64) error {
+	s := t.sub
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.refusal(); err != nil {
+		return err
+	}
+	q := s.leases()
+	if err := t.takeShare(ctx, q, max, bytesMax); err != nil || len(t.out) > 0 {
+		return err
+	}
+	if t.exhausted(q) {
+		s.starve(t)
+		return nil
+	}
+	s.bell.lieDown(t)
+	if err := t.takeShare(ctx, q, max, bytesMax); err != nil || len(t.out) > 0 {
+		s.bell.getUp(t)
+		return err
+	}
+	if q.Ready() > 0 { // too big for the credit that is left, or of a key that another holds
+		s.starve(t)
+	}
+	return nil
+}
+
+// starve remembers that the taker waits for something to be settled. The caller holds s.mu.
+func (s *Subscription) starve(t *Taker) {
+	if !slices.Contains(s.starved, t) {
+		s.starved = append(s.starved, t)
+	}
+}
+
+// exhausted says whether the taker's credit is used up.
+func (t *Taker) exhausted(q *lease.Queue) bool {
+	if !t.stream {
+		return false
+	}
+	messages, bytes := q.Held(t.holder)
+	return t.credit.MessagesMax > 0 && int64(messages) >= t.credit.MessagesMax ||
+		t.credit.BytesMax > 0 && messages > 0 && bytes >= t.credit.BytesMax
+}
+
+// waiting is about how many messages could be taken at once. The caller holds s.mu.
+func (s *Subscription) waiting() int {
+	fresh := 0
+	if end := s.topic.durable.End(); end > s.cursor {
+		fresh = int(min(uint64(end-s.cursor), math.MaxInt32))
+	}
+	return fresh + s.queue.Ready()
+}
+
+// share is how many messages one taker should take now, so that a few messages spread over all who wait.
+func (s *Subscription) share() int {
+	able := max(1, len(s.takers)-len(s.starved))
+	return max(1, (s.waiting()+able-1)/able)
+}
+
+// takeShare leases the taker's share to it, at most max messages and about bytesMax bytes. The caller holds s.mu.
+func (t *Taker) takeShare(ctx context.Context, q *lease.Queue, max int, bytesMax int64) error {
+	s := t.sub
+	now := s.broker.clock.Mono()
+	deadline := t.deadline
+	if deadline == 0 {
+		deadline = s.terms.deadline
+	}
+	count, credit := t.allowance(q, min(max, s.share()))
+	for taken := int64(0); len(t.out) < count && taken < bytesMax; {
+		l, ok := q.Take(now, t.holder, credit, now+int64(deadline))
+		if !ok {
+			if more, err := s.admit(ctx, q, &t.reader); err != nil && len(t.out) == 0 {
+				return err
+			} else if !more {
+				break
+			}
+			continue
+		}
+		m, found, err := t.reader.at(ctx, engine.Offset(l.Offset))
+		if err != nil {
+			q.Nack(now, l.Handle, l.Offset)
+			return err
+		}
+		if !found || m.offset != engine.Offset(l.Offset) || s.dropped(&l) {
+			q.Ack(now, l.Handle, l.Offset) // past its retention: gone from the log, or done with
+			continue
+		}
+		credit -= int64(l.Bytes)
+		taken += int64(l.Bytes)
+		if !s.terms.counted {
+			l.Attempt = 0
+		}
+		t.out = append(t.out, Delivery{Message: m.bytes, ID: m.id, Time: m.time, Offset: m.offset, Handle: l.Handle, Attempt: int32(l.Attempt)})
+	}
+	if len(t.out) > 0 {
+		s.arm(now)
+		if s.waiting() > 0 {
+			s.bell.ring(1) // there is more: let the next one have it
+		}
+	}
+	return nil
+}
+
+// allowance is how many messages, of at most count, and how many bytes the taker's credit allows now.
+func (t *Taker) allowance(q *lease.Queue, count int) (messages int, bytes int64) {
+	bytes = math.MaxInt64
+	if !t.stream {
+		return count, bytes
+	}
+	held, heldBytes := q.Held(t.holder)
+	if t.credit.MessagesMax > 0 {
+		count = int(min(int64(count), t.credit.MessagesMax-int64(held)))
+	}
+	if t.credit.BytesMax > 0 {
+		bytes = t.credit.BytesMax - heldBytes
+	}
+	return count, bytes
+}
+
+// dropped says whether a message that is offered again has been dropped meanwhile.
+func (s *Subscription) dropped(l *lease.Lease) bool {
+	return l.Attempt > 1 && s.durable.Acked(engine.Offset(l.Offset))
+}
+
+// aheadMessagesMax bounds how many messages may have been read from the log and wait for their turn behind their ordering key.
+const aheadMessagesMax = 100_000
+
+// admit reads the next message of the log into the line of those ready to be taken; false when there is none, or enough wait
+// already. The caller holds s.mu.
+func (s *Subscription) admit(ctx context.Context, q *lease.Queue, r *reader) (bool, error) {
+	if s.terms.rules.Ordered && q.Len()-q.Outstanding() >= aheadMessagesMax || !s.terms.rules.Ordered && q.Ready() > 0 {
+		return false, nil
+	}
+	if s.cursor < s.recovered {
+		s.cursor = s.durable.NextOpen(s.cursor)
+	}
+	end := s.topic.durable.End()
+	if s.cursor >= end {
+		return false, nil
+	}
+	m, found, err := r.at(ctx, s.cursor)
+	if err != nil {
+		return false, err
+	}
+	if !found || m.offset >= end {
+		return false, nil
+	}
+	if m.offset > s.cursor && m.offset < s.recovered && s.durable.Acked(m.offset) {
+		s.cursor = m.offset
+		return true, nil // behind a hole in the log; look again
+	}
+	var key []byte
+	if s.terms.rules.Ordered {
+		key = wire.OrderingKey(m.bytes)
+	}
+	q.Admit(uint64(m.offset), uint32(len(m.bytes)), key)
+	s.cursor = m.offset + 1
+	return true, nil
+}

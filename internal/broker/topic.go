@@ -1,0 +1,193 @@
+package broker
+
+import (
+	"context"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+
+	"github.com/posthaste-io/posthaste/internal/catalog"
+	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/ledger"
+	"github.com/posthaste-io/posthaste/internal/wire"
+)
+
+// topic is a topic at work.
+type topic struct {
+	durable       *ledger.Topic
+	subscriptions []*Subscription // changed by the engine's goroutine under Broker.mu
+	retention     time.Duration   // 0: none; changed under Broker.mu
+	dirty         dirtyFlag
+}
+
+// read takes over what the topic's configuration says. The caller holds Broker.mu.
+func (t *topic) read() error {
+	config, err := t.config()
+	if err == nil {
+		t.retention = config.GetMessageRetentionDuration().AsDuration()
+	}
+	return err
+}
+
+func (t *topic) config() (*pubsubpb.Topic, error) {
+	return catalog.DecodeTopic(t.durable.Config)
+}
+
+// bringTopic makes a topic of the ledger live. The caller holds b.mu.
+func (b *Broker) bringTopic(d *ledger.Topic) error {
+	t := &topic{durable: d}
+	if err := t.read(); err != nil {
+		return err
+	}
+	b.topicByID[d.ID] = t
+	if !d.Deleted {
+		b.topics[d.Name] = t
+		b.topicNames.change()
+	}
+	b.dirty.add(t)
+	return nil
+}
+
+// dropTopic follows a topic's deletion. The caller holds b.mu.
+func (b *Broker) dropTopic(d *ledger.Topic, forgotten bool) {
+	t := b.topicByID[d.ID]
+	if b.topics[d.Name] == t {
+		delete(b.topics, d.Name)
+		b.topicNames.change()
+	}
+	b.dirty.add(t)
+	if forgotten {
+		delete(b.topicByID, d.ID)
+	}
+}
+
+// topic finds a topic that is not deleted.
+func (b *Broker) topic(name string) *topic {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.topics[name]
+}
+
+// CreateTopic makes a topic. ALREADY_EXISTS when its name is taken.
+func (b *Broker) CreateTopic(ctx context.Context, in *pubsubpb.Topic) (*pubsubpb.Topic, error) {
+	config, err := catalog.NewTopic(in)
+	if err != nil {
+		return nil, err
+	}
+	defer b.names.lock(config.Name)()
+	if b.topic(config.Name) != nil {
+		return nil, catalog.AlreadyExists(config.Name)
+	}
+	return config, b.putTopic(ctx, engine.TopicID(b.last.Add(1)), config)
+}
+
+func (b *Broker) putTopic(ctx context.Context, id engine.TopicID, config *pubsubpb.Topic) error {
+	return b.note(ctx, ledger.AppendTopic(nil, id, config.Name, catalog.Encode(config)))
+}
+
+// GetTopic gives a topic, NOT_FOUND when there is none.
+func (b *Broker) GetTopic(name string) (*pubsubpb.Topic, error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	t, err := b.find(name)
+	if err != nil {
+		return nil, err
+	}
+	return t.config()
+}
+
+// find is the topic of that name. The caller holds b.mu.
+func (b *Broker) find(name string) (*topic, error) {
+	if t := b.topics[name]; t != nil {
+		return t, nil
+	}
+	if _, err := catalog.ParseTopic(name); err != nil {
+		return nil, err
+	}
+	return nil, catalog.NotFound(name)
+}
+
+// UpdateTopic changes the fields that the mask names.
+func (b *Broker) UpdateTopic(ctx context.Context, in *pubsubpb.Topic, mask *fieldmaskpb.FieldMask) (*pubsubpb.Topic, error) {
+	defer b.names.lock(in.GetName())()
+	current, err := b.GetTopic(in.GetName())
+	if err != nil {
+		return nil, err
+	}
+	config, err := catalog.UpdateTopic(current, in, mask)
+	if err != nil {
+		return nil, err
+	}
+	return config, b.putTopic(ctx, b.topic(config.Name).durable.ID, config)
+}
+
+// DeleteTopic deletes a topic. Its subscriptions keep their backlog.
+func (b *Broker) DeleteTopic(ctx context.Context, name string) error {
+	defer b.names.lock(name)()
+	b.mu.RLock()
+	t, err := b.find(name)
+	b.mu.RUnlock()
+	if err != nil {
+		return err
+	}
+	return b.note(ctx, ledger.AppendTopicDeleted(nil, t.durable.ID))
+}
+
+// ListTopics gives a page of a project's topics, in the order of their names.
+func (b *Broker) ListTopics(project string, pageSize int32, pageToken string) ([]*pubsubpb.Topic, string, error) {
+	if _, err := catalog.ParseProject(project); err != nil {
+		return nil, "", err
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	names, next, err := catalog.Page(b.topicNames.under(project+"/", func() []string { return keys(b.topics) }), pageSize, pageToken)
+	if err != nil {
+		return nil, "", err
+	}
+	page := make([]*pubsubpb.Topic, len(names))
+	for i, name := range names {
+		if page[i], err = b.topics[name].config(); err != nil {
+			return nil, "", err
+		}
+	}
+	return page, next, nil
+}
+
+// ListTopicSubscriptions gives a page of the names of the subscriptions attached to a topic, in order.
+func (b *Broker) ListTopicSubscriptions(name string, pageSize int32, pageToken string) ([]string, string, error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	t, err := b.find(name)
+	if err != nil {
+		return nil, "", err
+	}
+	attached := make(map[string]struct{}, len(t.subscriptions))
+	for _, s := range t.subscriptions {
+		attached[s.durable.Name] = struct{}{}
+	}
+	return catalog.Page(sortedKeys(attached), pageSize, pageToken)
+}
+
+// Publish makes the messages durable and gives the id of the first; the others follow it one by one.
+func (b *Broker) Publish(ctx context.Context, p *wire.Publish) (firstID uint64, err error) {
+	b.mu.RLock()
+	t := b.topics[string(p.Topic)]
+	if t == nil {
+		_, err = b.find(string(p.Topic))
+	}
+	b.mu.RUnlock()
+	if err != nil {
+		return 0, err
+	}
+	one := records.Get().(*[1]engine.Record)
+	one[0] = engine.Record{Kind: engine.KindBlock, Topic: t.durable.ID, Count: uint32(p.Count), Body: p.Body}
+	err = b.shard.Append(ctx, one[:])
+	firstID = one[0].Stamp.ID
+	one[0] = engine.Record{}
+	records.Put(one)
+	return firstID, unavailable(err)
+}

@@ -1,0 +1,94 @@
+// Package google speaks google.pubsub.v1 over gRPC: it translates requests into calls of package broker and back.
+//
+// The hot methods (Publish, Pull, StreamingPull, Acknowledge, ModifyAckDeadline) carry bytes that gRPC does not decode; package wire
+// scans them. All others go the ordinary way. A request that is not a valid encoding is the client's mistake in both: it gets
+// INVALID_ARGUMENT, where gRPC's generated code would say INTERNAL, which clients retry for ever.
+package google
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"github.com/posthaste-io/posthaste/internal/broker"
+	"github.com/posthaste-io/posthaste/internal/limit"
+	"github.com/posthaste-io/posthaste/internal/wire"
+)
+
+// server is what the methods work on.
+type server struct {
+	broker *broker.Broker
+}
+
+// ServerOptions are the gRPC settings that the services rely on.
+func ServerOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.ForceServerCodecV2(wire.Codec()),
+		grpc.MaxRecvMsgSize(limit.GRPCMessageBytesMax),
+		grpc.MaxSendMsgSize(limit.GRPCMessageBytesMax),
+		// A publisher sends up to 10 MB at a time; gRPC's default of 64 KiB would make it wait for window updates.
+		grpc.InitialWindowSize(4 << 20),
+		grpc.InitialConnWindowSize(16 << 20),
+		grpc.ReadBufferSize(128 << 10),
+		grpc.WriteBufferSize(128 << 10),
+		grpc.MaxConcurrentStreams(10_000),
+		// Clients ping idle connections; anything slower than a ping each second is honest.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
+	}
+}
+
+// Register makes the services of google.pubsub.v1 available on s.
+func Register(s grpc.ServiceRegistrar, b *broker.Broker) {
+	front := &server{broker: b}
+	s.RegisterService(&publisher, front)
+	s.RegisterService(&subscriber, front)
+}
+
+// method describes a unary method whose messages are decoded in the ordinary way.
+func method[Request, Response any](name string, serve func(*server, context.Context, *Request) (*Response, error)) grpc.MethodDesc {
+	return grpc.MethodDesc{MethodName: name, Handler: func(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+		request := new(Request)
+		if err := wire.Receive(decode, request); err != nil {
+			return nil, refusal(err)
+		}
+		response, err := serve(srv.(*server), ctx, request)
+		if err != nil {
+			return nil, err // not a typed nil inside an interface
+		}
+		return response, nil
+	}}
+}
+
+// rawMethod describes a unary method that reads and writes bytes.
+func rawMethod(name string, serve func(*server, context.Context, []byte) (*wire.Raw, error)) grpc.MethodDesc {
+	return grpc.MethodDesc{MethodName: name, Handler: func(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+		var request wire.Raw
+		if err := decode(&request); err != nil {
+			return nil, err
+		}
+		defer request.Free()
+		response, err := serve(srv.(*server), ctx, request.Data)
+		if err != nil {
+			return nil, refusal(err)
+		}
+		return response, nil
+	}}
+}
+
+// refusal turns a scanner's error into a status; others are statuses already.
+func refusal(err error) error {
+	var invalid *wire.InvalidError
+	if errors.As(err, &invalid) {
+		return status.Error(codes.InvalidArgument, invalid.Text)
+	}
+	return err
+}
+
+// empty is a google.protobuf.Empty, and any response without a field set.
+func empty() *wire.Raw { return &wire.Raw{} }

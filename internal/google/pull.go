@@ -1,0 +1,102 @@
+package google
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/posthaste-io/posthaste/internal/broker"
+	"github.com/posthaste-io/posthaste/internal/limit"
+	"github.com/posthaste-io/posthaste/internal/wire"
+)
+
+// pullMargin is how long before a client's deadline an empty answer is sent, so that it arrives instead of DEADLINE_EXCEEDED.
+const pullMargin = 500 * time.Millisecond
+
+func (s *server) pull(ctx context.Context, request []byte) (*wire.Raw, error) {
+	var r wire.Pull
+	if err := r.Scan(request); err != nil {
+		return nil, err
+	}
+	sub, err := s.broker.Subscription(string(r.Subscription))
+	if err != nil {
+		return nil, err
+	}
+	if r.MaxMessages <= 0 {
+		return nil, status.Error(codes.InvalidArgument, "You have passed an invalid argument to the service (argument=max_messages).")
+	}
+	taker, err := sub.OpenPull()
+	if err != nil {
+		return nil, err
+	}
+	defer taker.Leave()
+	count := min(int(r.MaxMessages), limit.PullMessagesMax)
+	messages, err := takeWithin(ctx, taker, count, r.ReturnImmediately)
+	if err != nil || len(messages) == 0 {
+		return empty(), err
+	}
+	e := encoder{key: s.broker.AckKey(), epoch: s.broker.Epoch(), subscription: sub.ID()}
+	return e.response(messages), nil
+}
+
+// takeWithin waits for messages as long as the client does, a minute at the most.
+func takeWithin(ctx context.Context, t *broker.Taker, count int, immediately bool) ([]broker.Delivery, error) {
+	if immediately {
+		return t.TakeNow(ctx, count, pullBytesAim)
+	}
+	until := time.Now().Add(limit.PullWaitMax)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Add(-pullMargin).Before(until) {
+		until = deadline.Add(-pullMargin)
+	}
+	wait, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	for {
+		messages, err := t.Take(wait, count, pullBytesAim)
+		switch {
+		case len(messages) > 0:
+			return messages, nil
+		case wait.Err() != nil && ctx.Err() == nil:
+			return nil, nil
+		case err != nil:
+			return nil, err
+		}
+	}
+}
+
+// pullBytesAim leaves room for the message that passes it, so that a response stays below limit.PullResponseBytesMax unless a single
+// message is that large.
+const pullBytesAim = limit.PullResponseBytesMax / 4
+
+// encoder writes received messages.
+type encoder struct {
+	key          wire.AckKey
+	epoch        uint32
+	subscription uint64
+	text         []byte
+}
+
+func (e *encoder) response(messages []broker.Delivery) *wire.Raw {
+	size := 0
+	for i := range messages {
+		size += len(messages[i].Message) + receivedBytesMore
+	}
+	r := wire.NewRaw(size)
+	r.Data = e.append(r.Data, messages)
+	return r
+}
+
+// receivedBytesMore is at least what a message grows by: ack id, message id, publish time, attempt, tags and lengths.
+const receivedBytesMore = 128
+
+func (e *encoder) append(dst []byte, messages []broker.Delivery) []byte {
+	for i := range messages {
+		m := &messages[i]
+		e.text = e.key.Append(e.text[:0], wire.AckID{
+			Epoch: e.epoch, Subscription: e.subscription, Offset: uint64(m.Offset), Slot: m.Handle.Slot, Turn: m.Handle.Turn,
+		})
+		dst = wire.AppendReceived(dst, e.text, m.Message, m.ID, m.Time, m.Attempt)
+	}
+	return dst
+}

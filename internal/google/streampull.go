@@ -1,0 +1,213 @@
+package google
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/posthaste-io/posthaste/internal/broker"
+	"github.com/posthaste-io/posthaste/internal/limit"
+	"github.com/posthaste-io/posthaste/internal/wire"
+)
+
+// pullStream is one StreamingPull. Two goroutines serve it: the handler's sends, because it is the one whose return ends the stream
+// with a status; the other receives, and ends when the stream does.
+type pullStream struct {
+	server *server
+	stream grpc.ServerStream
+	sub    *broker.Subscription
+	taker  *broker.Taker
+	pings  bool // answer keep-alives: the client asked for protocol version 1 or higher
+
+	mu    sync.Mutex
+	ended error // io.EOF: the client is done sending; another: what the stream is to end with
+	pong  bool  // a keep-alive is to be answered
+}
+
+func streamingPull(srv any, stream grpc.ServerStream) error {
+	s := srv.(*server)
+	var first wire.StreamingPull
+	var raw wire.Raw
+	defer raw.Free()
+	if err := stream.RecvMsg(&raw); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil // opened and closed without a word
+		}
+		return err
+	}
+	if err := first.Scan(raw.Data); err != nil {
+		return refusal(err)
+	}
+	p, err := s.openStream(stream, &first)
+	if err != nil {
+		return err
+	}
+	defer p.taker.Leave()
+	if err := p.settle(&first); err != nil {
+		return err
+	}
+	go p.receive()
+	return p.send()
+}
+
+// openStream checks a stream's first request.
+func (s *server) openStream(stream grpc.ServerStream, first *wire.StreamingPull) (*pullStream, error) {
+	sub, err := s.broker.Subscription(string(first.Subscription))
+	if err != nil {
+		return nil, err
+	}
+	deadline, err := streamDeadline(first.StreamAckDeadlineSeconds)
+	if err != nil {
+		return nil, err
+	}
+	p := &pullStream{server: s, stream: stream, sub: sub, pings: first.ProtocolVersion >= 1}
+	credit := broker.Credit{MessagesMax: first.MaxOutstandingMessages, BytesMax: first.MaxOutstandingBytes}
+	p.taker, err = sub.OpenStream(credit, deadline)
+	return p, err
+}
+
+// streamDeadline checks stream_ack_deadline_seconds: 10 to 600.
+func streamDeadline(seconds int32) (time.Duration, error) {
+	d := time.Duration(seconds) * time.Second
+	if d < limit.StreamAckDeadlineMin || d > limit.StreamAckDeadlineMax {
+		return 0, status.Errorf(codes.InvalidArgument,
+			"Invalid stream ack deadline given (stream_ack_deadline_seconds=%d). The stream ack deadline must be between 10 and 600 seconds.", seconds)
+	}
+	return d, nil
+}
+
+// receive takes the client's requests until the stream ends.
+func (p *pullStream) receive() {
+	var raw wire.Raw
+	defer raw.Free()
+	var r wire.StreamingPull
+	for {
+		err := p.stream.RecvMsg(&raw)
+		if err == nil {
+			err = r.Scan(raw.Data)
+		}
+		if err == nil {
+			err = p.follow(&r)
+		}
+		if err != nil {
+			p.mu.Lock()
+			p.ended = refusal(err)
+			p.mu.Unlock()
+			p.taker.Kick()
+			return
+		}
+	}
+}
+
+// follow obeys a request after the first.
+func (p *pullStream) follow(r *wire.StreamingPull) error {
+	switch {
+	case len(r.Subscription) > 0:
+		return status.Error(codes.InvalidArgument, "The subscription may only be set in the first request of a stream.")
+	case r.MaxOutstandingMessages != 0 || r.MaxOutstandingBytes != 0:
+		return status.Error(codes.InvalidArgument, "The flow control settings may only be set in the first request of a stream.")
+	case r.ProtocolVersion != 0:
+		return status.Error(codes.InvalidArgument, "The protocol version may only be set in the first request of a stream.")
+	}
+	if r.StreamAckDeadlineSeconds != 0 {
+		deadline, err := streamDeadline(r.StreamAckDeadlineSeconds)
+		if err != nil {
+			return err
+		}
+		p.taker.SetDeadline(deadline)
+	}
+	if err := p.settle(r); err != nil {
+		return err
+	}
+	if p.pings && len(r.AckIDs) == 0 && len(r.ModifyDeadlineAckIDs) == 0 {
+		p.mu.Lock()
+		p.pong = true
+		p.mu.Unlock()
+		p.taker.Kick()
+	}
+	return nil
+}
+
+// settle does what a request says of messages: acknowledgements first. Nothing of a request with a mistake is done.
+func (p *pullStream) settle(r *wire.StreamingPull) error {
+	if len(r.AckIDs) == 0 && len(r.ModifyDeadlineAckIDs) == 0 && len(r.ModifyDeadlineSeconds) == 0 {
+		return nil
+	}
+	if len(r.ModifyDeadlineAckIDs) != len(r.ModifyDeadlineSeconds) {
+		return status.Error(codes.InvalidArgument, "The lists of ack IDs and of ack deadlines to modify must have the same length.")
+	}
+	for _, seconds := range r.ModifyDeadlineSeconds {
+		if _, err := ackDeadline(seconds); err != nil {
+			return err
+		}
+	}
+	scratch := ackScratches.Get().(*ackScratch)
+	defer ackScratches.Put(scratch)
+	var err error
+	if scratch.ids, err = p.server.decodeIDs(scratch.ids[:0], p.sub, r.AckIDs); err != nil {
+		return err
+	}
+	acks := len(scratch.ids)
+	if scratch.ids, err = p.server.decodeIDs(scratch.ids, p.sub, r.ModifyDeadlineAckIDs); err != nil {
+		return err
+	}
+	if acks > 0 {
+		if err := p.sub.Ack(p.stream.Context(), scratch.ids[:acks], false); err != nil {
+			return err
+		}
+	}
+	p.modify(scratch.ids[acks:], r.ModifyDeadlineSeconds)
+	return nil
+}
+
+// modify applies deadlines position by position, runs of equal ones together.
+func (p *pullStream) modify(ids []wire.AckID, seconds []int32) {
+	for len(ids) > 0 {
+		n := 1
+		for n < len(ids) && seconds[n] == seconds[0] {
+			n++
+		}
+		p.sub.Modify(ids[:n], time.Duration(seconds[0])*time.Second)
+		ids, seconds = ids[n:], seconds[n:]
+	}
+}
+
+// send hands out messages until the stream ends, and gives its status. Each response carries the subscription's properties: to
+// clients, a response without them says that the subscription has none.
+func (p *pullStream) send() error {
+	e := encoder{key: p.server.broker.AckKey(), epoch: p.server.broker.Epoch(), subscription: p.sub.ID()}
+	ctx := p.stream.Context()
+	for greet := true; ; greet = false {
+		var messages []broker.Delivery
+		if !greet {
+			var err error
+			if messages, err = p.taker.Take(ctx, limit.StreamResponseCountMax, limit.StreamResponseBytesAim); err != nil {
+				return err
+			}
+		}
+		p.mu.Lock()
+		ended, pong := p.ended, p.pong
+		p.pong = false
+		p.mu.Unlock()
+		switch {
+		case errors.Is(ended, io.EOF):
+			return nil
+		case ended != nil:
+			return ended
+		case len(messages) == 0 && !pong && !greet:
+			continue
+		}
+		exactlyOnce, ordered := p.sub.Properties()
+		response := e.response(messages)
+		response.Data = wire.AppendSubscriptionProperties(response.Data, exactlyOnce, ordered)
+		if err := p.stream.SendMsg(response); err != nil {
+			response.Free()
+			return err
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package ledger
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/posthaste-io/posthaste/internal/ackset"
+	"github.com/posthaste-io/posthaste/internal/engine"
+)
+
+// checkpointVersion is the first byte of a saved ledger.
+const checkpointVersion = 1
+
+// Save writes the whole ledger:
+//
+//	byte version · v last · v settings · (s key · s value)* · v topics · topic* · v subscriptions · subscription*
+//	topic        = v id · v end · v deleted · s name · s config
+//	subscription = v id · v topic · s name · s config · s acked
+//
+// Equal ledgers give equal bytes: everything is in the order of its number or key.
+func (l *Ledger) Save(w io.Writer) error {
+	b := append(make([]byte, 0, 64<<10), checkpointVersion)
+	b = binary.AppendUvarint(b, l.last)
+	b = binary.AppendUvarint(b, uint64(len(l.settings)))
+	for _, key := range slices.Sorted(maps.Keys(l.settings)) {
+		b = appendString(appendString(b, key), string(l.settings[key]))
+	}
+	flush := func() (err error) {
+		if len(b) >= 32<<10 {
+			_, err = w.Write(b)
+			b = b[:0]
+		}
+		return err
+	}
+	b = binary.AppendUvarint(b, uint64(len(l.topics)))
+	for _, id := range slices.Sorted(maps.Keys(l.topics)) {
+		b = l.topics[id].append(b)
+		if err := flush(); err != nil {
+			return err
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(len(l.subscriptions)))
+	var scratch []byte
+	for _, id := range slices.Sorted(maps.Keys(l.subscriptions)) {
+		b, scratch = l.subscriptions[id].append(b, scratch[:0])
+		if err := flush(); err != nil {
+			return err
+		}
+	}
+	_, err := w.Write(b)
+	return err
+}
+
+func (t *Topic) append(b []byte) []byte {
+	deleted := uint64(0)
+	if t.Deleted {
+		deleted = 1
+	}
+	b = binary.AppendUvarint(b, uint64(t.ID))
+	b = binary.AppendUvarint(b, uint64(t.End()))
+	b = binary.AppendUvarint(b, deleted)
+	b = appendString(b, t.Name)
+	return append(binary.AppendUvarint(b, uint64(len(t.Config))), t.Config...)
+}
+
+func (s *Subscription) append(b, scratch []byte) (_, _ []byte) {
+	s.mu.Lock()
+	scratch = s.acked.AppendBinary(scratch)
+	s.mu.Unlock()
+	b = binary.AppendUvarint(b, uint64(s.ID))
+	b = binary.AppendUvarint(b, uint64(s.Topic.ID))
+	b = appendString(b, s.Name)
+	b = append(binary.AppendUvarint(b, uint64(len(s.Config))), s.Config...)
+	return append(binary.AppendUvarint(b, uint64(len(scratch))), scratch...), scratch
+}
+
+var errCheckpoint = errors.New("ledger: malformed checkpoint")
+
+// Restore reads what Save wrote into an empty ledger.
+func (l *Ledger) Restore(in io.Reader) error {
+	r := source{in: bufio.NewReaderSize(in, 64<<10)}
+	if v, err := r.in.ReadByte(); err != nil || v != checkpointVersion {
+		return fmt.Errorf("%w: version %d (%w)", errCheckpoint, v, err)
+	}
+	l.last = r.number()
+	for range r.number() {
+		key := string(r.bytes())
+		l.settings[key] = r.bytes()
+	}
+	for range r.number() {
+		t := &Topic{ID: engine.TopicID(r.number())}
+		t.end.Store(r.number())
+		t.Deleted = r.number() != 0
+		t.Name, t.Config = string(r.bytes()), r.bytes()
+		if r.err != nil {
+			return r.err
+		}
+		l.topics[t.ID] = t
+	}
+	for range r.number() {
+		if err := l.restoreSubscription(&r); err != nil {
+			return err
+		}
+	}
+	return r.err
+}
+
+func (l *Ledger) restoreSubscription(r *source) error {
+	s := &Subscription{ID: SubscriptionID(r.number())}
+	topic := engine.TopicID(r.number())
+	s.Name, s.Config = string(r.bytes()), r.bytes()
+	acked := r.bytes()
+	if r.err != nil {
+		return r.err
+	}
+	if s.Topic = l.topics[topic]; s.Topic == nil {
+		return fmt.Errorf("%w: subscription %d of topic %d, which is not there", errCheckpoint, s.ID, topic)
+	}
+	set, err := ackset.Decode(acked)
+	if err != nil {
+		return fmt.Errorf("%w: subscription %d: %w", errCheckpoint, s.ID, err)
+	}
+	s.acked = *set
+	s.Topic.subscriptions++
+	l.subscriptions[s.ID] = s
+	return nil
+}
+
+// source reads fields from a stream; after an error it gives zeros.
+type source struct {
+	in  *bufio.Reader
+	err error
+}
+
+func (r *source) number() uint64 {
+	if r.err != nil {
+		return 0
+	}
+	v, err := binary.ReadUvarint(r.in)
+	if err != nil {
+		r.err = fmt.Errorf("%w: %w", errCheckpoint, err)
+		return 0
+	}
+	return v
+}
+
+// bytesMax bounds a field, so that a damaged length cannot ask for all memory.
+const bytesMax = 1 << 30
+
+func (r *source) bytes() []byte {
+	n := r.number()
+	if n > bytesMax {
+		r.err = fmt.Errorf("%w: field of %d bytes", errCheckpoint, n)
+	}
+	if r.err != nil || n == 0 {
+		return nil
+	}
+	b := make([]byte, n)
+	if _, err := io.ReadFull(r.in, b); err != nil {
+		r.err = fmt.Errorf("%w: %w", errCheckpoint, err)
+	}
+	return b
+}

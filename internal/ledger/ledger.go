@@ -1,0 +1,248 @@
+// Package ledger is what a shard's log adds up to: which topics and subscriptions exist, where each topic ends, and which messages
+// each subscription is done with. It is changed by nothing but the durable records of the log, in log order, so the same log
+// always gives the same ledger: after a crash, on another machine, from any checkpoint.
+//
+// It holds resources as bytes that it does not read; their meaning is package catalog's.
+//
+// A Ledger is changed by one goroutine (the engine's, through Apply). That goroutine may read it freely; any other must be kept out
+// of structural changes by its owner. What other goroutines read while the log runs, a topic's End and a subscription's acked
+// offsets, guards itself.
+package ledger
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/posthaste-io/posthaste/internal/ackset"
+	"github.com/posthaste-io/posthaste/internal/engine"
+)
+
+// SubscriptionID identifies a subscription inside its shard. Topics and subscriptions take their numbers from one counter, and a
+// number is never used again.
+type SubscriptionID uint64
+
+// Topic is a topic as the log has it.
+type Topic struct {
+	ID            engine.TopicID
+	Name          string
+	Config        []byte // never changed in place
+	Deleted       bool   // only subscriptions still know it
+	end           atomic.Uint64
+	subscriptions int
+}
+
+// End is the offset after the topic's last durable message. Safe for concurrent use.
+func (t *Topic) End() engine.Offset { return engine.Offset(t.end.Load()) }
+
+// Subscription is a subscription as the log has it.
+type Subscription struct {
+	ID     SubscriptionID
+	Topic  *Topic
+	Name   string
+	Config []byte // never changed in place
+
+	mu    sync.Mutex
+	acked ackset.Set
+}
+
+// Floor is the offset below which the subscription is done with everything. Safe for concurrent use.
+func (s *Subscription) Floor() engine.Offset {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return engine.Offset(s.acked.Floor())
+}
+
+// NextOpen is the first offset from on that is not acknowledged. Safe for concurrent use.
+func (s *Subscription) NextOpen(from engine.Offset) engine.Offset {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return engine.Offset(s.acked.Next(uint64(from)))
+}
+
+// Acked says whether the offset is acknowledged. Safe for concurrent use.
+func (s *Subscription) Acked(off engine.Offset) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.acked.Contains(uint64(off))
+}
+
+// Ledger is a shard's durable state.
+type Ledger struct {
+	topics        map[engine.TopicID]*Topic
+	subscriptions map[SubscriptionID]*Subscription
+	settings      map[string][]byte
+	last          uint64 // the highest number ever given to a topic or subscription
+}
+
+// New returns an empty ledger.
+func New() *Ledger {
+	return &Ledger{
+		topics:        map[engine.TopicID]*Topic{},
+		subscriptions: map[SubscriptionID]*Subscription{},
+		settings:      map[string][]byte{},
+	}
+}
+
+// Last is the highest number that a topic or subscription ever had.
+func (l *Ledger) Last() uint64 { return l.last }
+
+// Setting is the value last put under key, nil when there is none.
+func (l *Ledger) Setting(key string) []byte { return l.settings[key] }
+
+// Topic finds a topic by its number, a deleted one too while a subscription knows it.
+func (l *Ledger) Topic(id engine.TopicID) *Topic { return l.topics[id] }
+
+// Subscription finds a subscription by its number.
+func (l *Ledger) Subscription(id SubscriptionID) *Subscription { return l.subscriptions[id] }
+
+// Topics calls f for each topic, in no order, until it returns false.
+func (l *Ledger) Topics(f func(*Topic) bool) {
+	for _, t := range l.topics {
+		if !f(t) {
+			return
+		}
+	}
+}
+
+// Subscriptions calls f for each subscription, in no order, until it returns false.
+func (l *Ledger) Subscriptions(f func(*Subscription) bool) {
+	for _, s := range l.subscriptions {
+		if !f(s) {
+			return
+		}
+	}
+}
+
+// Change tells what a record did. Topic or Subscription is the one that was put, deleted or touched; both are nil for records
+// whose resource is gone.
+type Change struct {
+	Op           Op
+	Topic        *Topic
+	Subscription *Subscription
+	Created      bool // of OpTopic and OpSubscription: it was not there before
+	Forgotten    bool // the topic is deleted and nobody knows it any more
+}
+
+// Apply takes the next durable record. An error means that the record was not written by this version's rules.
+func (l *Ledger) Apply(r *engine.Record) (Change, error) {
+	if r.Kind == engine.KindBlock {
+		return l.applyBlock(r), nil
+	}
+	n, err := parseNote(r.Body)
+	if err != nil {
+		return Change{}, err
+	}
+	switch n.op {
+	case OpTopic:
+		return l.putTopic(&n), nil
+	case OpTopicDeleted:
+		return l.deleteTopic(engine.TopicID(n.id)), nil
+	case OpSubscription:
+		return l.putSubscription(&n)
+	case OpSubscriptionDeleted:
+		return l.deleteSubscription(SubscriptionID(n.id)), nil
+	case OpAcked:
+		return l.acked(&n)
+	case OpAckedBefore:
+		return l.ackedBefore(&n), nil
+	case OpSetting:
+		l.settings[n.name] = n.bytes()
+		return Change{Op: OpSetting}, nil
+	}
+	return Change{}, fmt.Errorf("ledger: unknown note %d", n.op)
+}
+
+func (l *Ledger) applyBlock(r *engine.Record) Change {
+	t := l.topics[r.Topic]
+	if t == nil || t.Deleted {
+		return Change{Op: OpBlock} // published while the topic was being deleted
+	}
+	end := uint64(r.Stamp.First) + uint64(r.Count)
+	if end <= t.end.Load() {
+		panic(fmt.Sprintf("bug: topic %d went from %d back to %d", t.ID, t.end.Load(), end))
+	}
+	t.end.Store(end)
+	return Change{Op: OpBlock, Topic: t}
+}
+
+func (l *Ledger) putTopic(n *note) Change {
+	id := engine.TopicID(n.id)
+	t, created := l.topics[id], false
+	if t == nil {
+		t, created = &Topic{ID: id, Name: n.name}, true
+		l.topics[id] = t
+		l.last = max(l.last, n.id)
+	}
+	t.Config = n.bytes()
+	return Change{Op: OpTopic, Topic: t, Created: created}
+}
+
+func (l *Ledger) deleteTopic(id engine.TopicID) Change {
+	t := l.topics[id]
+	if t == nil {
+		return Change{Op: OpTopicDeleted}
+	}
+	t.Deleted = true
+	return Change{Op: OpTopicDeleted, Topic: t, Forgotten: l.forget(t)}
+}
+
+// forget drops a deleted topic that no subscription knows.
+func (l *Ledger) forget(t *Topic) bool {
+	if !t.Deleted || t.subscriptions > 0 {
+		return false
+	}
+	delete(l.topics, t.ID)
+	return true
+}
+
+func (l *Ledger) putSubscription(n *note) (Change, error) {
+	id := SubscriptionID(n.id)
+	s, created := l.subscriptions[id], false
+	if s == nil {
+		t := l.topics[engine.TopicID(n.topic)]
+		if t == nil {
+			return Change{}, fmt.Errorf("ledger: subscription %d of topic %d, which is not there", n.id, n.topic)
+		}
+		s, created = &Subscription{ID: id, Name: n.name, Topic: t}, true
+		// A subscription begins with the first message that the log has after it.
+		s.acked.Reset(t.end.Load())
+		t.subscriptions++
+		l.subscriptions[id] = s
+		l.last = max(l.last, n.id)
+	}
+	s.Config = n.bytes()
+	return Change{Op: OpSubscription, Topic: s.Topic, Subscription: s, Created: created}, nil
+}
+
+func (l *Ledger) deleteSubscription(id SubscriptionID) Change {
+	s := l.subscriptions[id]
+	if s == nil {
+		return Change{Op: OpSubscriptionDeleted}
+	}
+	delete(l.subscriptions, id)
+	s.Topic.subscriptions--
+	return Change{Op: OpSubscriptionDeleted, Topic: s.Topic, Subscription: s, Forgotten: l.forget(s.Topic)}
+}
+
+func (l *Ledger) acked(n *note) (Change, error) {
+	s := l.subscriptions[SubscriptionID(n.id)]
+	if s == nil {
+		return Change{Op: OpAcked}, nil // deleted meanwhile
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := ackset.EachOffset(n.config, func(off uint64) { s.acked.Add(off) })
+	return Change{Op: OpAcked, Topic: s.Topic, Subscription: s}, err
+}
+
+func (l *Ledger) ackedBefore(n *note) Change {
+	s := l.subscriptions[SubscriptionID(n.id)]
+	if s == nil {
+		return Change{Op: OpAckedBefore}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.acked.AddRange(s.acked.Floor(), n.topic)
+	return Change{Op: OpAckedBefore, Topic: s.Topic, Subscription: s}
+}

@@ -1,0 +1,183 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/posthaste-io/posthaste/internal/ackset"
+	"github.com/posthaste-io/posthaste/internal/engine"
+)
+
+// Op is what a record says. Values are part of the storage format: they are never given another meaning.
+type Op byte
+
+// The notes, drawn field by field; v is an unsigned varint, s a varint length with that many bytes, … the rest of the note.
+//
+//	OpTopic               op v:id s:name …config
+//	OpTopicDeleted        op v:id
+//	OpSubscription        op v:id v:topic s:name …config
+//	OpSubscriptionDeleted op v:id
+//	OpAcked               op v:id …offsets (package ackset)
+//	OpAckedBefore         op v:id v:offset      everything before the offset is done
+//	OpSetting             op s:key …value
+const (
+	OpBlock               Op = 0 // not a note: the record is a block
+	OpTopic               Op = 1
+	OpTopicDeleted        Op = 2
+	OpSubscription        Op = 3
+	OpSubscriptionDeleted Op = 4
+	OpAcked               Op = 5
+	OpAckedBefore         Op = 6
+	OpSetting             Op = 7
+)
+
+// opNames is for people who read a dump.
+var opNames = [...]string{"block", "topic", "topic deleted", "subscription", "subscription deleted", "acked", "acked before", "setting"}
+
+func (o Op) String() string {
+	if int(o) < len(opNames) {
+		return opNames[o]
+	}
+	return fmt.Sprintf("op %d", byte(o))
+}
+
+// AppendTopic appends the note that puts a topic: a new one when the number is new, else a new configuration.
+func AppendTopic(dst []byte, id engine.TopicID, name string, config []byte) []byte {
+	dst = binary.AppendUvarint(append(dst, byte(OpTopic)), uint64(id))
+	return append(appendString(dst, name), config...)
+}
+
+// AppendTopicDeleted appends the note that deletes a topic.
+func AppendTopicDeleted(dst []byte, id engine.TopicID) []byte {
+	return binary.AppendUvarint(append(dst, byte(OpTopicDeleted)), uint64(id))
+}
+
+// AppendSubscription appends the note that puts a subscription: a new one when the number is new, else a new configuration.
+func AppendSubscription(dst []byte, id SubscriptionID, topic engine.TopicID, name string, config []byte) []byte {
+	dst = binary.AppendUvarint(append(dst, byte(OpSubscription)), uint64(id))
+	dst = binary.AppendUvarint(dst, uint64(topic))
+	return append(appendString(dst, name), config...)
+}
+
+// AppendSubscriptionDeleted appends the note that deletes a subscription and its backlog.
+func AppendSubscriptionDeleted(dst []byte, id SubscriptionID) []byte {
+	return binary.AppendUvarint(append(dst, byte(OpSubscriptionDeleted)), uint64(id))
+}
+
+// AppendAcked appends the note that a subscription is done with the offsets.
+func AppendAcked(dst []byte, id SubscriptionID, offsets []uint64) []byte {
+	return ackset.AppendOffsets(binary.AppendUvarint(append(dst, byte(OpAcked)), uint64(id)), offsets)
+}
+
+// AppendAckedBefore appends the note that a subscription is done with everything before the offset.
+func AppendAckedBefore(dst []byte, id SubscriptionID, before engine.Offset) []byte {
+	dst = binary.AppendUvarint(append(dst, byte(OpAckedBefore)), uint64(id))
+	return binary.AppendUvarint(dst, uint64(before))
+}
+
+// AppendSetting appends the note that keeps a value of the owner's under a key.
+func AppendSetting(dst []byte, key string, value []byte) []byte {
+	return append(appendString(append(dst, byte(OpSetting)), key), value...)
+}
+
+func appendString(dst []byte, s string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
+
+// note is a parsed note. topic holds the second number whatever it means.
+type note struct {
+	op     Op
+	id     uint64
+	topic  uint64
+	name   string
+	config []byte // aliases the record
+}
+
+// bytes is a copy of the note's tail, which the ledger may keep.
+func (n *note) bytes() []byte { return slices.Clone(n.config) }
+
+var errNote = errors.New("ledger: malformed note")
+
+func parseNote(b []byte) (n note, err error) {
+	if len(b) == 0 {
+		return n, errNote
+	}
+	n.op, b = Op(b[0]), b[1:]
+	r := reader{rest: b}
+	if n.op != OpSetting {
+		n.id = r.number()
+	}
+	switch n.op {
+	case OpSubscription:
+		n.topic, n.name = r.number(), r.text()
+	case OpTopic, OpSetting:
+		n.name = r.text()
+	case OpAckedBefore:
+		n.topic = r.number()
+	}
+	if r.bad {
+		return n, fmt.Errorf("%w: %v", errNote, n.op)
+	}
+	n.config = r.rest
+	return n, nil
+}
+
+// reader takes fields from the front of a buffer; after a malformed one it stays bad.
+type reader struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *reader) number() uint64 {
+	v, n := binary.Uvarint(r.rest)
+	if n <= 0 {
+		r.bad, r.rest = true, nil
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *reader) take() []byte {
+	n := r.number()
+	if n > uint64(len(r.rest)) {
+		r.bad, r.rest = true, nil
+		return nil
+	}
+	b := r.rest[:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+func (r *reader) text() string { return string(r.take()) }
+
+// Describe writes a note in one line for people.
+func Describe(body []byte) string {
+	n, err := parseNote(body)
+	switch {
+	case err != nil:
+		return err.Error()
+	case n.op == OpAcked:
+		count := 0
+		if err := ackset.EachOffset(n.config, func(uint64) { count++ }); err != nil {
+			return fmt.Sprintf("acked subscription=%d: %v", n.id, err)
+		}
+		return fmt.Sprintf("acked subscription=%d offsets=%d", n.id, count)
+	case n.op == OpAckedBefore:
+		return fmt.Sprintf("acked before subscription=%d offset=%d", n.id, n.topic)
+	case n.op == OpSetting:
+		return fmt.Sprintf("setting %q (%d bytes)", n.name, len(n.config))
+	case n.op == OpSubscription:
+		return fmt.Sprintf("subscription %d %q of topic %d", n.id, n.name, n.topic)
+	case n.op == OpTopic:
+		return fmt.Sprintf("topic %d %q", n.id, n.name)
+	}
+	return fmt.Sprintf("%v %d", n.op, n.id)
+}
+
+// Structural says whether a note changes which resources there are or how they are configured, rather than what is acknowledged.
+func Structural(body []byte) bool {
+	return len(body) > 0 && Op(body[0]) != OpAcked && Op(body[0]) != OpAckedBefore
+}
