@@ -1,0 +1,48 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// setting is one line of the table: where a value goes, and what people are told about it.
+type setting struct {
+	key      string // place in the file: a dot leads into a section
+	standard string // default, as one would write it
+	help     string
+	value    value
+}
+
+// settings is the table, bound to the fields of one Config. A nested section needs nothing but keys with a common first part.
+//
+// Names to stay away from, because container platforms set POSTHASTE_ variables for a service of that name: port, service.host,
+// service.port. ADDR is the client commands'.
+func settings(c *Config) []setting {
+	return []setting{
+		{"listen", "127.0.0.1:8085", "address for gRPC and HTTP; without a host, all interfaces", &address{into: &c.Listen}},
+		{"data", "./posthaste-data", "directory for everything that is stored", &text{into: &c.Data}},
+		{"sync", "always", "when messages are synced to disk: before the answer, every interval, or when the system likes", &syncing{into: &c.Sync}},
+		{"tail-memory", "64MiB", "memory for the newest messages, read without the disk", size(&c.TailMemoryBytes, 1<<20, 64<<30)},
+		{"segment-size", "128MiB", "size of a log file", size(&c.SegmentBytes, 32<<20, 4<<30)},
+		{"free-space-reserve", "256MiB", "publishes are refused when less disk space is free", size(&c.FreeReserveBytes, 0, 1<<40)},
+		{"shutdown-grace", "10s", "time for open calls to end after SIGTERM", &duration{into: &c.ShutdownGrace, min: 0, max: time.Hour}},
+		{"pprof", "", "address for Go profiles over HTTP; empty is off", &address{into: &c.Pprof, mayBeEmpty: true}},
+		{"log.level", "info", "least severe log lines to write", &level{into: &c.Log.Level}},
+		{"log.format", "text", "form of log lines", &choice{into: &c.Log.Format, among: []string{"text", "json"}}},
+	}
+}
+
+func (s *setting) flag() string { return strings.ReplaceAll(s.key, ".", "-") }
+
+func (s *setting) env() string {
+	return envPrefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(s.key))
+}
+
+// take sets the value from a source, whose name begins the error.
+func (s *setting) take(source, text string) error {
+	if err := s.value.set(text); err != nil {
+		return fmt.Errorf("%s: %w; allowed: %s", source, err, s.value.accepts())
+	}
+	return nil
+}
