@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"math/bits"
 	"strconv"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -13,17 +14,31 @@ const (
 	timestampNanosTag   = 0x10
 )
 
-// idText is a message id in decimal digits.
-type idText struct {
-	digits [20]byte
-	n      int
-}
+// idDigitsMax is the length of the longest message id.
+const idDigitsMax = 20
 
-func (t *idText) set(id uint64) { t.n = len(strconv.AppendUint(t.digits[:0], id, 10)) }
+// powersOf10 has 10^i at i, as far as 64 bits go.
+var powersOf10 = func() (powers [idDigitsMax]uint64) {
+	powers[0] = 1
+	for i := 1; i < len(powers); i++ {
+		powers[i] = powers[i-1] * 10
+	}
+	return powers
+}()
+
+// idDigits is the number of decimal digits of a message id.
+func idDigits(id uint64) int {
+	// 1233/4096 is log10(2), closely enough for 64 bits; the estimate is right or one too small.
+	estimate := bits.Len64(id|1) * 1233 >> 12
+	if estimate < len(powersOf10) && id >= powersOf10[estimate] {
+		estimate++
+	}
+	return max(estimate, 1)
+}
 
 // received holds the sizes of one received_messages field, from the inside out, and the values that they depend on.
 type received struct {
-	id             idText
+	idBytes        int
 	seconds, nanos uint64
 	timeBytes      int // of the Timestamp
 	messageBytes   int // of the PubsubMessage with the server's fields
@@ -37,10 +52,10 @@ func (r *received) measure(ackIDBytes, msgBytes int, id uint64, timeUnixNano int
 	if nanos < 0 {
 		seconds, nanos = seconds-1, nanos+second
 	}
-	r.id.set(id)
+	r.idBytes = idDigits(id)
 	r.seconds, r.nanos, r.attempt = uint64(seconds), uint64(nanos), attempt
 	r.timeBytes = 2 + protowire.SizeVarint(r.seconds) + protowire.SizeVarint(r.nanos)
-	r.messageBytes = msgBytes + 2 + r.id.n + 2 + r.timeBytes
+	r.messageBytes = msgBytes + 2 + r.idBytes + 2 + r.timeBytes
 	r.bodyBytes = 2 + protowire.SizeBytes(ackIDBytes) + protowire.SizeBytes(r.messageBytes)
 	if attempt > 0 {
 		r.bodyBytes += 1 + protowire.SizeVarint(uint64(attempt))
@@ -69,8 +84,7 @@ func AppendReceived(dst, ackID, msg []byte, id uint64, timeUnixNano int64, attem
 	dst = append(dst, tagBytes2)
 	dst = protowire.AppendVarint(dst, uint64(r.messageBytes))
 	dst = append(dst, msg...)
-	dst = append(dst, tagBytes3, byte(r.id.n))
-	dst = append(dst, r.id.digits[:r.id.n]...)
+	dst = strconv.AppendUint(append(dst, tagBytes3, byte(r.idBytes)), id, 10)
 	dst = append(dst, tagBytes4, byte(r.timeBytes), timestampSecondsTag)
 	dst = protowire.AppendVarint(dst, r.seconds)
 	dst = append(dst, timestampNanosTag)
@@ -83,14 +97,18 @@ func AppendReceived(dst, ackID, msg []byte, id uint64, timeUnixNano int64, attem
 }
 
 // PublishResponseSize bounds the bytes that AppendPublishResponse appends.
-func PublishResponseSize(count int) int { return count * (2 + len(idText{}.digits)) }
+func PublishResponseSize(count int) int { return count * (2 + idDigitsMax) }
 
 // AppendPublishResponse appends a PublishResponse with count consecutive message ids.
 func AppendPublishResponse(dst []byte, firstID uint64, count int) []byte {
-	for id := firstID; count > 0; id, count = id+1, count-1 {
-		at := len(dst) + 2
-		dst = strconv.AppendUint(append(dst, tagBytes1, 0), id, 10)
-		dst[at-1] = byte(len(dst) - at)
+	var text [idDigitsMax]byte
+	for id, end := firstID, firstID+uint64(count); id != end; {
+		digits := strconv.AppendUint(text[:0], id, 10)
+		// Ids that differ in the last digit only are most of them, and need no division.
+		for last := &digits[len(digits)-1]; *last <= '9' && id != end; *last, id = *last+1, id+1 {
+			dst = append(dst, tagBytes1, byte(len(digits)))
+			dst = append(dst, digits...)
+		}
 	}
 	return dst
 }

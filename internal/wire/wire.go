@@ -28,6 +28,11 @@ type field struct {
 
 // next splits the first field off b, which is not empty. It fails on what makes the official decoder fail on any message type.
 func next(b []byte) (f field, rest []byte, ok bool) {
+	if tag := b[0]; tag < 0x80 && tag&7 == byte(protowire.BytesType) && tag>>3 != 0 {
+		if start, end := span(b, 1); end >= 0 {
+			return field{number: protowire.Number(tag >> 3), kind: protowire.BytesType, bytes: b[start:end]}, b[end:], true
+		}
+	}
 	tag, n := protowire.ConsumeVarint(b)
 	if n < 0 || tag>>3 < uint64(protowire.MinValidNumber) || tag>>3 > uint64(protowire.MaxValidNumber) {
 		return field{}, nil, false
