@@ -4,13 +4,11 @@ package vfs
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"sync/atomic"
 	"syscall"
-	"unsafe"
 )
 
 // Files hold other people's messages: nobody but the broker's user reads them.
@@ -178,15 +176,6 @@ func (f *osFile) Close() error {
 		return f.buffered.Close()
 	}
 	return errors.Join(f.direct.Close(), f.buffered.Close())
-}
-
-// mustAlign checks a write to a file that was opened for direct writing, on every file system alike: code that works only where
-// direct I/O is missing would fail on its first good disk.
-func mustAlign(name string, p []byte, off int64) {
-	address := uintptr(unsafe.Pointer(unsafe.SliceData(p)))
-	if off%Align != 0 || len(p)%Align != 0 || address%Align != 0 {
-		panic(fmt.Sprintf("bug: unaligned write to %s: %d bytes at %d from address %#x", name, len(p), off, address))
-	}
 }
 
 // retry runs a system call again as long as a signal interrupts it.
