@@ -1,0 +1,186 @@
+// Package process runs the real broker as a child process, for tests that treat it as its users do: over its ports and with signals.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// BinaryVariable names the environment variable that gives a ready binary to test, instead of one built from the source tree.
+const BinaryVariable = "POSTHASTE_TEST_BINARY"
+
+// readyPollEvery is how often Start and Ready look whether the broker is ready: short, since time to ready is measured with it.
+const readyPollEvery = 2 * time.Millisecond
+
+// built is the binary made for this test process.
+var built = sync.OnceValues(build)
+
+// Binary is the path of the broker's binary, which is built at the first call.
+func Binary() (string, error) { return built() }
+
+func build() (string, error) {
+	if given := os.Getenv(BinaryVariable); given != "" {
+		return filepath.Abs(given)
+	}
+	_, here, _, ok := runtime.Caller(0)
+	if !ok {
+		return "", errors.New("process: where the source lies is not known")
+	}
+	dir, err := os.MkdirTemp("", "posthaste-binary-")
+	if err != nil {
+		return "", fmt.Errorf("process: %w", err)
+	}
+	binary := filepath.Join(dir, "posthaste")
+	cmd := exec.Command("go", "build", "-o", binary, "./cmd/posthaste")
+	cmd.Dir = filepath.Join(filepath.Dir(here), "..", "..")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("process: go build: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// Remove deletes what Binary built. A test's main calls it last.
+func Remove() {
+	if os.Getenv(BinaryVariable) != "" {
+		return
+	}
+	if binary, err := built(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(binary)) // a leftover in the temporary directory harms nobody
+	}
+}
+
+// FreeAddr is a loopback address whose port nobody listens on. The port lies below those that the system gives to outgoing connections, so
+// that it is still free after a broker on it was killed.
+func FreeAddr() (string, error) {
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		if err := l.Close(); err != nil {
+			return "", fmt.Errorf("process: %w", err)
+		}
+		return addr, nil
+	}
+	return "", errors.New("process: no free port was found")
+}
+
+// Broker is a broker with a data directory and an address, which it keeps from one start to the next. It is for one goroutine.
+type Broker struct {
+	Addr string   // host:port it listens on
+	Data string   // its data directory
+	Args []string // further arguments of serve
+	Env  []string // added to the environment
+	Log  io.Writer
+
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the process has ended
+	err  error         // what Wait returned, readable after done
+}
+
+// Start launches the process and waits until it is ready. A broker that ends before that is an error.
+func (b *Broker) Start(ctx context.Context) error {
+	if err := b.Launch(); err != nil {
+		return err
+	}
+	return b.Ready(ctx)
+}
+
+// Launch starts the process and does not wait.
+func (b *Broker) Launch() error {
+	binary, err := Binary()
+	if err != nil {
+		return err
+	}
+	args := append([]string{"serve", "--listen", b.Addr, "--data", b.Data}, b.Args...)
+	b.cmd = exec.Command(binary, args...)
+	b.cmd.Env = append(os.Environ(), b.Env...)
+	b.cmd.Stdout, b.cmd.Stderr = b.Log, b.Log
+	// The child must not outlive a test binary that is killed.
+	b.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := b.cmd.Start(); err != nil {
+		return fmt.Errorf("process: start: %w", err)
+	}
+	b.done = make(chan struct{})
+	go func() {
+		b.err = b.cmd.Wait()
+		close(b.done)
+	}()
+	return nil
+}
+
+// Ready waits until GET /readyz answers 200.
+func (b *Broker) Ready(ctx context.Context) error {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Second}
+	tick := time.NewTicker(readyPollEvery)
+	defer tick.Stop()
+	for {
+		if response, err := client.Get("http://" + b.Addr + "/readyz"); err == nil {
+			_ = response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-b.done:
+			return fmt.Errorf("process: ended before it was ready: %w", b.exit())
+		case <-ctx.Done():
+			return fmt.Errorf("process: not ready: %w", ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+// exit is the process's end as an error, a success too.
+func (b *Broker) exit() error {
+	if b.err == nil {
+		return errors.New("exit status 0")
+	}
+	return b.err
+}
+
+// Done is closed when the process has ended.
+func (b *Broker) Done() <-chan struct{} { return b.done }
+
+// Pid is the process's number.
+func (b *Broker) Pid() int { return b.cmd.Process.Pid }
+
+// Kill ends the process as a crash would, with SIGKILL, and waits for its end.
+func (b *Broker) Kill() error {
+	if err := b.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("process: kill: %w", err)
+	}
+	<-b.done
+	return nil
+}
+
+// Stop asks the process to end, with SIGTERM, and returns how it ended: nil means status 0.
+func (b *Broker) Stop(ctx context.Context) error {
+	if err := b.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("process: terminate: %w", err)
+	}
+	return b.Wait(ctx)
+}
+
+// Wait waits for the process to end by itself and returns how: nil means status 0.
+func (b *Broker) Wait(ctx context.Context) error {
+	select {
+	case <-b.done:
+		return b.err
+	case <-ctx.Done():
+		return fmt.Errorf("process: still running: %w", ctx.Err())
+	}
+}
