@@ -17,9 +17,7 @@ import (
 )
 
 func FuzzPublish(f *testing.F) {
-	for _, req := range oddPublishRequests() {
-		f.Add(req)
-	}
+	addSeeds(f, oddPublishRequests())
 	var p wire.Publish
 	f.Fuzz(func(t *testing.T, req []byte) { comparePublish(t, &p, req) })
 }

@@ -108,9 +108,7 @@ func requestSeeds(t testing.TB) [][]byte {
 }
 
 func fuzzRequests(f *testing.F, c comparison) {
-	for _, req := range requestSeeds(f) {
-		f.Add(req)
-	}
+	addSeeds(f, requestSeeds(f))
 	f.Fuzz(func(t *testing.T, req []byte) { c.check(t, req) })
 }
 

@@ -141,6 +141,14 @@ func oddPublishRequests() [][]byte {
 	return odd
 }
 
+// addSeeds gives a fuzz target a small, even choice of the seeds: it tries each before it begins, and the ordinary tests try them all.
+func addSeeds(f *testing.F, seeds [][]byte) {
+	short := slices.DeleteFunc(slices.Clone(seeds), func(b []byte) bool { return len(b) > 300 })
+	for i := 0; i < len(short); i += 1 + len(short)/150 {
+		f.Add(short[i])
+	}
+}
+
 // mutated calls f with changed forms of the seeds, the same ones in every run. They are meant for checks that compare two decoders.
 func mutated(seeds [][]byte, rounds int, f func(b []byte)) {
 	r := rand.New(rand.NewPCG(1, 2))
