@@ -60,12 +60,20 @@ const envPrefix = "POSTHASTE_"
 
 // Flags adds a flag for every setting, and --config, to a set. Values are checked by Load.
 func Flags(flags *pflag.FlagSet) {
-	flags.String(fileKey, "", "read settings from this YAML `FILE`; unknown keys are errors")
+	flags.Var(&unchecked{kind: "FILE"}, fileKey, "read settings from this YAML file; unknown keys are errors")
 	for _, s := range settings(new(Config)) {
-		flags.String(s.flag(), s.standard, fmt.Sprintf("%s (%s)", s.help, s.value.accepts()))
-		flags.Lookup(s.flag()).Usage = "`" + s.value.placeholder() + "` " + s.help + " (" + s.value.accepts() + ")"
+		flags.Var(&unchecked{text: s.standard, kind: s.value.placeholder()}, s.flag(), s.help+"; allowed: "+s.value.accepts())
 	}
 }
+
+// unchecked is the text of a flag, kept for Load, which names the source of a mistake in the same way for all of them.
+type unchecked struct{ text, kind string }
+
+func (u *unchecked) Set(text string) error { u.text = text; return nil }
+func (u *unchecked) String() string        { return u.text }
+
+// Type is what stands for the value in the help.
+func (u *unchecked) Type() string { return u.kind }
 
 // Load gathers the settings from a set that Flags has prepared and that has been parsed, from the environment, and from the file that
 // one of these names. The error joins everything found wrong, one line each.

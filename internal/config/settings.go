@@ -26,7 +26,7 @@ func settings(c *Config) []setting {
 		{"tail-memory", "64MiB", "memory for the newest messages, read without the disk", size(&c.TailMemoryBytes, 1<<20, 64<<30)},
 		{"segment-size", "128MiB", "size of a log file", size(&c.SegmentBytes, 32<<20, 4<<30)},
 		{"free-space-reserve", "256MiB", "publishes are refused when less disk space is free", size(&c.FreeReserveBytes, 0, 1<<40)},
-		{"shutdown-grace", "10s", "time for open calls to end after SIGTERM", &duration{into: &c.ShutdownGrace, min: 0, max: time.Hour}},
+		{"shutdown-grace", "8s", "time for open calls to end after SIGTERM; container runtimes kill after 10s", &duration{into: &c.ShutdownGrace, min: 0, max: time.Hour}},
 		{"pprof", "", "address for Go profiles over HTTP; empty is off", &address{into: &c.Pprof, mayBeEmpty: true}},
 		{"log.level", "info", "least severe log lines to write", &level{into: &c.Log.Level}},
 		{"log.format", "text", "form of log lines", &choice{into: &c.Log.Format, among: []string{"text", "json"}}},

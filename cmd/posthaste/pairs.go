@@ -1,0 +1,35 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// pairs is a flag that may be given many times, each time with KEY=VALUE.
+type pairs map[string]string
+
+// Set adds a pair. The value may be empty and may hold further equals signs; a key given twice is a mistake.
+func (p pairs) Set(text string) error {
+	key, value, found := strings.Cut(text, "=")
+	if !found || key == "" {
+		return fmt.Errorf("%q is not of the form KEY=VALUE", text)
+	}
+	if _, twice := p[key]; twice {
+		return fmt.Errorf("key %q is given twice", key)
+	}
+	p[key] = value
+	return nil
+}
+
+func (p pairs) String() string {
+	lines := make([]string, 0, len(p))
+	for _, key := range slices.Sorted(maps.Keys(p)) {
+		lines = append(lines, key+"="+p[key])
+	}
+	return strings.Join(lines, ",")
+}
+
+// Type names the kind of flag in cobra's own messages.
+func (p pairs) Type() string { return "KEY=VALUE" }

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/posthaste-io/posthaste/internal/config"
+)
+
+const serveLong = `Run the broker until SIGTERM or SIGINT. One line on the standard output says where clients reach it; the log goes to
+the standard error. A signal ends it gracefully: /readyz answers 503, streams end with UNAVAILABLE so that clients come
+back later, calls get the grace period to finish, and the storage is closed. A second signal ends it at once, which
+loses nothing that was accepted.
+
+Every setting can also come from the environment (POSTHASTE_ and the flag's name in capitals, with _ for -) or from the
+YAML file that --config or POSTHASTE_CONFIG names. Flags win over the environment, which wins over the file.
+
+On the same port as gRPC, GET /healthz tells whether the process works, GET /readyz whether it takes calls.`
+
+const serveExample = `  posthaste serve
+  posthaste serve --listen :8085 --data /var/lib/posthaste --log-format json
+  POSTHASTE_TAIL_MEMORY=256MiB posthaste serve --config posthaste.yaml`
+
+func (a *app) serveCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "serve", Short: "Run the broker", Long: serveLong, Example: serveExample, Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			settings, err := config.Load(c.Flags(), a.lookupEnv)
+			if err != nil {
+				return &codedError{err, exitUsage}
+			}
+			s := &server{settings: settings, log: a.logger(settings.Log), open: openStorage, announce: func(bound net.Addr) error {
+				return a.announce(settings, bound)
+			}}
+			return s.run(c.Context())
+		},
+	}
+	c.Flags().SortFlags = false
+	config.Flags(c.Flags())
+	return c
+}
+
+func (a *app) logger(settings config.Log) *slog.Logger {
+	options := &slog.HandlerOptions{Level: settings.Level}
+	if settings.Format == "json" {
+		return slog.New(slog.NewJSONHandler(a.errs, options))
+	}
+	return slog.New(slog.NewTextHandler(a.errs, options))
+}
+
+// announce prints the one line that says that clients may come, and how.
+func (a *app) announce(settings *config.Config, bound net.Addr) error {
+	export := "PUBSUB_EMULATOR_HOST=" + reachable(bound)
+	return a.report(
+		fmt.Sprintf("posthaste: gRPC and HTTP on %s, data in %s, sync %s; clients: export %s", bound, settings.Data, settings.Sync.Mode, export),
+		struct {
+			Listen string `json:"listen"`
+			Data   string `json:"data"`
+			Sync   string `json:"sync"`
+			Export string `json:"export"`
+			PID    int    `json:"pid"`
+		}{bound.String(), settings.Data, string(settings.Sync.Mode), export, os.Getpid()})
+}
+
+// reachable is an address as a client on this machine may write it: nobody connects to "all interfaces".
+func reachable(bound net.Addr) string {
+	tcp, ok := bound.(*net.TCPAddr)
+	if ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("localhost", fmt.Sprint(tcp.Port))
+	}
+	return bound.String()
+}
+
+// listenOn opens a TCP port.
+func listenOn(ctx context.Context, address string) (*net.TCPListener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, err // names the address
+	}
+	return l.(*net.TCPListener), nil
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"github.com/posthaste-io/posthaste/internal/config"
+	"github.com/posthaste-io/posthaste/internal/listen"
+)
+
+// storage is the broker with the engine beneath it, as the server's life cycle sees it.
+type storage interface {
+	options() []grpc.ServerOption
+	register(grpc.ServiceRegistrar)
+	failed() <-chan struct{} // closed when the log can no longer be written
+	drain()                  // ends open streams with UNAVAILABLE
+	close(context.Context) error
+}
+
+// server is one run of the broker: a port, what listens there, and the order in which they start and stop.
+//
+//  1. The port is open and /healthz answers before the storage is, which may take a while to recover; clients that connect wait.
+//  2. /readyz answers 200 exactly while calls are taken.
+//  3. The storage is closed after the last call has ended or was cut off, and before the process ends.
+type server struct {
+	settings *config.Config
+	log      *slog.Logger
+	open     func(context.Context, *config.Config, *slog.Logger) (storage, error)
+	announce func(bound net.Addr) error
+	health   health
+}
+
+// closeTime bounds how long the storage may take to write what is left, after the grace period.
+const closeTime = 30 * time.Second
+
+// errStorageFailed ends a run whose log could no longer be written.
+var errStorageFailed = &codedError{errors.New("the storage failed and takes no more messages: see the log; a restart recovers what is on disk"), exitStorage}
+
+// run serves until ctx ends, which is no error, or until something breaks.
+func (s *server) run(ctx context.Context) error {
+	listener, err := listenOn(ctx, s.settings.Listen)
+	if err != nil {
+		return err
+	}
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	group, broken := errgroup.WithContext(serving)
+	split := listen.Split(listener, listen.Options{Log: s.log})
+	web := s.webServer(s.health.handler())
+	group.Go(func() error { return split.Run(serving) })
+	group.Go(func() error { return untilClosed(web.Serve(split.HTTP())) })
+	profiles, err := s.serveProfiles(ctx, group)
+	if err == nil {
+		err = s.serveCalls(ctx, broken, split.GRPC())
+	}
+	_ = web.Close()
+	_ = profiles.Close()
+	stop()
+	return errors.Join(err, group.Wait())
+}
+
+// serveCalls opens the storage, serves gRPC until it is time to stop, and closes the storage.
+func (s *server) serveCalls(ctx, broken context.Context, listener net.Listener) error {
+	started := time.Now()
+	store, err := s.open(ctx, s.settings, s.log)
+	if err != nil {
+		if ctx.Err() != nil {
+			s.log.Info("stopped before the storage was open")
+			return nil
+		}
+		return err
+	}
+	calls := grpc.NewServer(store.options()...)
+	store.register(calls)
+	ended := make(chan error, 1)
+	go func() { ended <- calls.Serve(listener) }()
+	s.health.set(phaseReady)
+	s.log.Info("serving", "listen", listener.Addr().String(), "data", s.settings.Data, "took", time.Since(started).Round(time.Millisecond))
+	cause := s.announce(listener.Addr())
+	if cause == nil {
+		select {
+		case <-ctx.Done():
+		case <-broken.Done(): // the group has the error
+		case <-store.failed():
+			s.health.set(phaseFailed)
+			cause = errStorageFailed
+		case err := <-ended:
+			cause = fmt.Errorf("serve gRPC: %w", err)
+		}
+	}
+	return errors.Join(cause, s.drain(calls, store, cause))
+}
+
+// drain lets open calls finish within the grace period, cuts off the rest, and closes the storage.
+func (s *server) drain(calls *grpc.Server, store storage, cause error) error {
+	s.health.drain()
+	s.log.Info("stopping", "grace", s.settings.ShutdownGrace, "cause", cause)
+	finished := make(chan struct{})
+	go func() {
+		calls.GracefulStop() // refuses new calls and waits for open ones
+		close(finished)
+	}()
+	store.drain()
+	grace := time.NewTimer(s.settings.ShutdownGrace)
+	defer grace.Stop()
+	select {
+	case <-finished:
+	case <-grace.C:
+		s.log.Warn("calls are cut off at the end of the grace period")
+		calls.Stop()
+		<-finished
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	err := store.close(ctx)
+	if cause == errStorageFailed { // what a failed log says when it is closed is known already
+		return nil
+	}
+	if err == nil {
+		s.log.Info("stopped")
+	}
+	return err
+}
+
+// webServer is an HTTP server that bounds what slow or greedy clients cost.
+func (s *server) webServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// untilClosed takes the end that was asked for out of an HTTP server's errors.
+func untilClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve HTTP: %w", err)
+}

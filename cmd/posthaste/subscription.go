@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) subscriptionCommand() *cobra.Command {
+	c := a.clientFlags(a.group("subscription", "Create, list, describe, update and delete subscriptions",
+		a.subscriptionCreate(), a.subscriptionList(), a.subscriptionDescribe(), a.subscriptionUpdate(), a.subscriptionDelete()))
+	c.Aliases = []string{"sub"}
+	return c
+}
+
+func (a *app) subscriptionCreate() *cobra.Command {
+	var f subscriptionFlags
+	var topic string
+	c := &cobra.Command{
+		Use: "create SUBSCRIPTION --topic TOPIC", Short: "Create a subscription", Args: cobra.ExactArgs(1),
+		Example: "  posthaste subscription create billing --topic orders\n" +
+			"  posthaste subscription create billing --topic orders --ack-deadline 60s --ordering --expiration never\n" +
+			"  posthaste subscription create eu --topic orders --filter 'attributes.region = \"eu\"' --dead-letter-topic failed --max-delivery-attempts 10",
+		RunE: func(c *cobra.Command, args []string) error {
+			if topic == "" {
+				return usage("--topic is needed")
+			}
+			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
+				f.resolveTopic = server.topic
+				s := &pubsubpb.Subscription{Name: server.subscription(args[0]), Topic: server.topic(topic)}
+				if _, err := apply(c.Flags(), f.fields(), s); err != nil {
+					return err
+				}
+				ctx, cancel := context.WithTimeout(ctx, callTimeout)
+				defer cancel()
+				created, err := server.subscriber.CreateSubscription(ctx, s)
+				if err != nil {
+					return server.failed(err, "create subscription %s", s.Name)
+				}
+				return a.changed("created", created.Name, created)
+			})
+		},
+	}
+	c.Flags().StringVar(&topic, "topic", "", "`TOPIC` to receive messages from")
+	f.define(c.Flags())
+	return c
+}
+
+func (a *app) subscriptionList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the subscriptions of the project", Args: cobra.NoArgs,
+		Example: "  posthaste subscription list\n  posthaste subscription list --output json",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
+				request := &pubsubpb.ListSubscriptionsRequest{Project: "projects/" + server.project, PageSize: listPage}
+				return pages(ctx, &request.PageToken, func(ctx context.Context) (string, error) {
+					page, err := server.subscriber.ListSubscriptions(ctx, request)
+					if err != nil {
+						return "", server.failed(err, "list subscriptions of %s", request.Project)
+					}
+					return page.NextPageToken, showAll(a, page.Subscriptions)
+				})
+			})
+		},
+	}
+}
+
+func (a *app) subscriptionDescribe() *cobra.Command {
+	return &cobra.Command{
+		Use: "describe SUBSCRIPTION", Short: "Show a subscription", Args: cobra.ExactArgs(1),
+		Example: "  posthaste subscription describe billing",
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
+				ctx, cancel := context.WithTimeout(ctx, callTimeout)
+				defer cancel()
+				name := server.subscription(args[0])
+				s, err := server.subscriber.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: name})
+				if err != nil {
+					return server.failed(err, "describe subscription %s", name)
+				}
+				return a.show(s)
+			})
+		},
+	}
+}
+
+func (a *app) subscriptionUpdate() *cobra.Command {
+	var f subscriptionFlags
+	var cleared []string
+	c := &cobra.Command{
+		Use: "update SUBSCRIPTION", Short: "Change the fields whose flags are given", Args: cobra.ExactArgs(1),
+		Example: "  posthaste subscription update billing --ack-deadline 30s\n" +
+			"  posthaste subscription update billing --min-backoff 1s --max-backoff 1m\n" +
+			"  posthaste subscription update billing --clear dead-letter,labels",
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
+				ctx, cancel := context.WithTimeout(ctx, callTimeout)
+				defer cancel()
+				name := server.subscription(args[0])
+				s, err := server.subscriber.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: name})
+				if err != nil {
+					return server.failed(err, "update subscription %s", name)
+				}
+				f.resolveTopic = server.topic
+				mask, err := change(c.Flags(), cleared, subscriptionClearings(), f.fields(), s)
+				if err != nil {
+					return err
+				}
+				updated, err := server.subscriber.UpdateSubscription(ctx, &pubsubpb.UpdateSubscriptionRequest{Subscription: s, UpdateMask: mask})
+				if err != nil {
+					return server.failed(err, "update subscription %s", name)
+				}
+				return a.changed("updated", updated.Name, updated)
+			})
+		},
+	}
+	f.define(c.Flags())
+	c.Flags().StringSliceVar(&cleared, "clear", nil, "unset these `FIELDS`: "+clearable(subscriptionClearings()))
+	return c
+}
+
+func (a *app) subscriptionDelete() *cobra.Command {
+	return &cobra.Command{
+		Use: "delete SUBSCRIPTION...", Short: "Delete subscriptions and what they hold", Args: cobra.MinimumNArgs(1),
+		Example: "  posthaste subscription delete billing",
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
+				for _, name := range args {
+					full := server.subscription(name)
+					call, cancel := context.WithTimeout(ctx, callTimeout)
+					_, err := server.subscriber.DeleteSubscription(call, &pubsubpb.DeleteSubscriptionRequest{Subscription: full})
+					cancel()
+					if err != nil {
+						return server.failed(err, "delete subscription %s", full)
+					}
+					if err := a.report("deleted "+full, map[string]string{"deleted": full}); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+	}
+}
