@@ -110,12 +110,12 @@ const notFound = "Resource not found (resource=missing)."
 func TestSubscriptionDefaults(t *testing.T) {
 	t.Parallel()
 	s := common(t)
-	topic := s.topicName("x")
+	topic := s.topicName("some")
 	retained := &pb.Topic{Name: topic, MessageRetentionDuration: durationpb.New(time.Hour)}
 	if _, err := s.CreateTopic(limited(t), retained); err != nil {
 		t.Fatal(err)
 	}
-	sub := s.subscription(t, "x", topic)
+	sub := s.subscription(t, "some", topic)
 	got, err := s.sub.GetSubscription(limited(t), &pb.GetSubscriptionRequest{Subscription: sub})
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func TestSubscriptionDefaults(t *testing.T) {
 func TestSubscriptionValidation(t *testing.T) {
 	t.Parallel()
 	s := common(t)
-	topic := s.topic(t, "x")
+	topic := s.topic(t, "some")
 	for _, c := range []struct {
 		name   string
 		change func(*pb.Subscription)
@@ -322,9 +322,9 @@ func TestDeletedSubscriptionEndsItsStreamsAndPulls(t *testing.T) {
 func TestSubscriptionBeginsAtItsCreation(t *testing.T) {
 	t.Parallel()
 	s := common(t)
-	topic := s.topic(t, "x")
+	topic := s.topic(t, "some")
 	s.publish(t, topic, "before")
-	sub := s.subscription(t, "x", topic)
+	sub := s.subscription(t, "some", topic)
 	s.publish(t, topic, "after")
 	if got := dataOf(s.pull(t, sub, 1)); got[0] != "after" {
 		t.Errorf("%q came first", got)
@@ -367,7 +367,7 @@ func TestConcurrentCreateAndDelete(t *testing.T) {
 		}
 		return false
 	}
-	topic, sub := s.topicName("x"), s.subName("x")
+	topic, sub := s.topicName("some"), s.subName("some")
 	ctx := limited(t)
 	var workers sync.WaitGroup
 	for worker := range 8 {
@@ -388,6 +388,7 @@ func TestConcurrentCreateAndDelete(t *testing.T) {
 				}
 				if !allowed(err) {
 					t.Errorf("worker %d: %v", worker, err)
+					return
 				}
 			}
 		})
@@ -396,8 +397,8 @@ func TestConcurrentCreateAndDelete(t *testing.T) {
 	// Whatever came out of it, the names work.
 	_, _ = s.sub.DeleteSubscription(ctx, &pb.DeleteSubscriptionRequest{Subscription: sub}) // may be absent
 	_, _ = s.DeleteTopic(ctx, &pb.DeleteTopicRequest{Topic: topic})                        // may be absent
-	s.topic(t, "x")
-	s.subscription(t, "x", topic)
+	s.topic(t, "some")
+	s.subscription(t, "some", topic)
 	s.publish(t, topic, "works")
 	if got := dataOf(s.pull(t, sub, 1)); got[0] != "works" {
 		t.Errorf("%q came", got)
