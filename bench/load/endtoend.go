@@ -1,0 +1,156 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrLost says that messages which the server had accepted did not come to a subscription before the run gave up.
+var ErrLost = errors.New("accepted messages were not delivered")
+
+// EndToEndWork publishes in a closed loop while subscriptions receive and acknowledge on their streams, and ends when every
+// subscription has received every accepted message.
+type EndToEndWork struct {
+	Topic         string
+	Subscriptions []string // on Topic, empty
+	Streams       int      // of each subscription
+	Flow          Flow     // of each stream; zero = DefaultFlow
+	Shape         Shape
+	InFlight      int
+	Duration      time.Duration // of publishing
+	Messages      uint64        // publishing also ends after so many; 0 = no limit
+	StallMax      time.Duration // gives up when nothing new was delivered for so long
+}
+
+// EndToEndResult counts from the first call to the last message of the slowest subscription.
+type EndToEndResult struct {
+	Published      uint64
+	Delivered      uint64 // different messages, summed over subscriptions
+	Duplicates     uint64
+	PublishElapsed time.Duration
+	Elapsed        time.Duration
+	PublishLatency Histogram // of a call
+	Latency        Histogram // of a delivery, from just before its publish call
+}
+
+// PerSecond is the rate of messages of the slower side over the whole run, the drain included.
+func (r *EndToEndResult) PerSecond() float64 { return perSecond(r.Published, r.Elapsed) }
+
+// DeliveriesPerSecond is the same for deliveries.
+func (r *EndToEndResult) DeliveriesPerSecond() float64 { return perSecond(r.Delivered, r.Elapsed) }
+
+// EndToEnd does the work. It fails on a failed call, a broken stream and ErrLost.
+func (c *Client) EndToEnd(ctx context.Context, work EndToEndWork) (result *EndToEndResult, err error) {
+	p, err := c.newPublisher([]string{work.Topic}, work.Shape, work.InFlight)
+	if err != nil {
+		return nil, err
+	}
+	p.limit = work.Messages
+	p.measuring.Store(true)
+	d, err := c.openDrain(ctx, work.Subscriptions, work.Streams, work.Flow)
+	if err != nil {
+		return nil, fmt.Errorf("end to end: %w", err)
+	}
+	start := time.Now()
+	timer := time.AfterFunc(work.Duration, p.stop)
+	err = p.run(ctx)
+	timer.Stop()
+	published := time.Since(start)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("end to end: publish: %w", err), d.close())
+	}
+	if err := d.wait(ctx, p.published.Load(), work.StallMax); err != nil {
+		return nil, errors.Join(fmt.Errorf("end to end: %w", err), d.close())
+	}
+	if err := d.close(); err != nil {
+		return nil, fmt.Errorf("end to end: %w", err)
+	}
+	result = &EndToEndResult{Published: p.published.Load(), PublishElapsed: published, PublishLatency: p.result().Latency}
+	d.addTo(result, start)
+	return result, nil
+}
+
+// drain is the receiving side: all subscriptions of a work.
+type drain struct {
+	subscribers []*subscriber
+	names       []string
+}
+
+// openDrain opens every stream.
+func (c *Client) openDrain(ctx context.Context, subscriptions []string, streams int, flow Flow) (*drain, error) {
+	if len(subscriptions) == 0 || streams < 1 {
+		return nil, fmt.Errorf("%d subscriptions with %d streams each, both must be at least 1", len(subscriptions), streams)
+	}
+	if flow == (Flow{}) {
+		flow = DefaultFlow()
+	}
+	d := &drain{names: subscriptions}
+	for i, name := range subscriptions {
+		s, err := c.subscribe(ctx, name, streams, i*streams, flow)
+		if err != nil {
+			return nil, errors.Join(err, d.close())
+		}
+		d.subscribers = append(d.subscribers, s)
+	}
+	return d, nil
+}
+
+// wait returns once every subscription has received exactly the messages 0 to published-1.
+func (d *drain) wait(ctx context.Context, published uint64, stallMax time.Duration) error {
+	for i, s := range d.subscribers {
+		if err := s.wait(ctx, published, stallMax); err != nil {
+			return fmt.Errorf("subscription %s: %w", d.names[i], err)
+		}
+		if !s.tracker.complete(published) {
+			return fmt.Errorf("subscription %s: %w: other messages came in their place", d.names[i], ErrLost)
+		}
+	}
+	return nil
+}
+
+// wait looks at the progress once per stallMax: a subscription that moves, however slowly, is not given up.
+func (s *subscriber) wait(ctx context.Context, published uint64, stallMax time.Duration) error {
+	reached := s.tracker.expect(published)
+	ticker := time.NewTicker(stallMax)
+	defer ticker.Stop()
+	before := uint64(0)
+	for {
+		select {
+		case <-reached:
+			return nil
+		case <-s.broken:
+			return s.failure()
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-ticker.C:
+			unique, _, _ := s.tracker.progress()
+			if unique == before {
+				return fmt.Errorf("%w: %d of %d came, nothing for %v", ErrLost, unique, published, stallMax)
+			}
+			before = unique
+		}
+	}
+}
+
+// close ends all streams.
+func (d *drain) close() error {
+	var all error
+	for _, s := range d.subscribers {
+		all = errors.Join(all, s.close())
+	}
+	return all
+}
+
+// addTo writes what was received; close must have returned.
+func (d *drain) addTo(r *EndToEndResult, start time.Time) {
+	for _, s := range d.subscribers {
+		unique, duplicates, lastNew := s.tracker.progress()
+		r.Delivered += unique
+		r.Duplicates += duplicates
+		r.Elapsed = max(r.Elapsed, lastNew.Sub(start))
+		r.Latency.Merge(s.latency())
+	}
+	r.Elapsed = max(r.Elapsed, r.PublishElapsed)
+}

@@ -1,0 +1,221 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
+)
+
+const (
+	streamDeadlineSeconds = 60        // ack deadline of the generator's streams and subscriptions
+	ackRequestBytesAim    = 256 << 10 // acknowledgements of several responses travel together up to this size
+	ackBufferBytes        = 64 << 10
+	ackBuffersWaiting     = 16
+)
+
+// Flow is what one stream may hold unacknowledged.
+type Flow struct {
+	MessagesMax int64
+	BytesMax    int64
+}
+
+// DefaultFlow lets a stream run ahead of its acknowledgements far enough to keep a fast server busy.
+func DefaultFlow() Flow { return Flow{MessagesMax: 20_000, BytesMax: 64 << 20} }
+
+// pullStream is one StreamingPull: the receiver scans responses and hands encoded acknowledgements to the sender.
+type pullStream struct {
+	stream  grpc.ClientStream
+	clock   clock
+	tracker *tracker
+	acks    chan *[]byte
+	numbers []uint64
+	latency Histogram
+
+	countFrom atomic.Int64 // deliveries of messages sent before this time are not in latency
+}
+
+// Receive scans one response; gRPC calls it from RecvMsg, so only the receiver runs it.
+func (s *pullStream) Receive(data mem.BufferSlice) error {
+	nanoseconds, now := s.clock.now(), time.Now()
+	s.numbers = s.numbers[:0]
+	buffer := mem.DefaultBufferPool().Get(ackBufferBytes)
+	scanner := newDeliveryScanner(data, (*buffer)[:0])
+	sentAt, alike := int64(0), uint64(0)
+	for {
+		ok, err := scanner.next()
+		if err != nil {
+			return fmt.Errorf("scan response: %w", err)
+		}
+		if !ok {
+			break
+		}
+		s.numbers = append(s.numbers, scanner.stamp.number)
+		if scanner.stamp.sentAt != sentAt { // messages of one call come together and share their time
+			s.record(sentAt, nanoseconds, alike)
+			sentAt, alike = scanner.stamp.sentAt, 0
+		}
+		alike++
+	}
+	s.record(sentAt, nanoseconds, alike)
+	*buffer = scanner.acks
+	if len(scanner.acks) > 0 {
+		select {
+		case s.acks <- buffer: // before the messages count as received: the last acknowledgement waits here when the run ends
+		case <-s.stream.Context().Done():
+			return s.stream.Context().Err()
+		}
+	}
+	return s.tracker.markAll(s.numbers, now)
+}
+
+func (s *pullStream) record(sentAt, receivedAt int64, messages uint64) {
+	if messages > 0 && sentAt >= s.countFrom.Load() {
+		s.latency.Record(time.Duration(receivedAt-sentAt), messages)
+	}
+}
+
+// receiveAll runs until the server ends the stream.
+func (s *pullStream) receiveAll() error {
+	defer close(s.acks)
+	for {
+		err := s.stream.RecvMsg(s)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("streaming pull: %w", err)
+		}
+	}
+}
+
+// sendAll sends acknowledgements as they come until done is closed, then what still waits, then tells the server that no more will come.
+func (s *pullStream) sendAll(done <-chan struct{}) error {
+	for {
+		select {
+		case buffer, open := <-s.acks:
+			if !open {
+				return nil
+			}
+			if err := s.send(buffer); err != nil {
+				return err
+			}
+		case <-done:
+			return s.sendRest()
+		}
+	}
+}
+
+func (s *pullStream) sendRest() error {
+	for {
+		select {
+		case buffer, open := <-s.acks:
+			if !open {
+				return nil
+			}
+			if err := s.send(buffer); err != nil {
+				return err
+			}
+		default:
+			return s.stream.CloseSend()
+		}
+	}
+}
+
+// send sends one request made of this buffer and of those that already wait: encoded requests that follow each other are one request.
+func (s *pullStream) send(first *[]byte) error {
+	pool := mem.DefaultBufferPool()
+	size := len(*first)
+	request := &Encoded{Buffers: mem.BufferSlice{mem.NewBuffer(first, pool)}}
+gather:
+	for size < ackRequestBytesAim {
+		select {
+		case buffer, open := <-s.acks:
+			if !open {
+				break gather
+			}
+			size += len(*buffer)
+			request.Buffers = append(request.Buffers, mem.NewBuffer(buffer, pool))
+		default:
+			break gather
+		}
+	}
+	if err := s.stream.SendMsg(request); err != nil && !errors.Is(err, io.EOF) { // EOF: the receiver learns why
+		return fmt.Errorf("send acknowledgements: %w", err)
+	}
+	return nil
+}
+
+// subscriber is all streams of one subscription.
+type subscriber struct {
+	tracker tracker
+	streams []*pullStream
+	group   *errgroup.Group
+	broken  <-chan struct{} // closed when a stream failed
+	finish  chan struct{}   // closed: send what waits, then half-close
+	cancel  context.CancelFunc
+}
+
+// subscribe opens the streams and begins to receive. The caller must call close.
+func (c *Client) subscribe(ctx context.Context, subscription string, streams, firstConnection int, flow Flow) (*subscriber, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	group, ctx := errgroup.WithContext(ctx)
+	s := &subscriber{group: group, broken: ctx.Done(), finish: make(chan struct{}), cancel: cancel}
+	description := &grpc.StreamDesc{StreamName: "StreamingPull", ServerStreams: true, ClientStreams: true}
+	for i := range streams {
+		stream, err := c.connection(firstConnection+i).NewStream(ctx, description, streamMethod)
+		if err == nil {
+			opening := streamOpening(subscription, fmt.Sprintf("bench-%d", i), flow)
+			err = stream.SendMsg(&Encoded{Buffers: mem.BufferSlice{mem.SliceBuffer(opening)}})
+		}
+		if err != nil {
+			cancel()
+			return nil, errors.Join(fmt.Errorf("open stream %d of %s: %w", i, subscription, err), ignoreCanceled(group.Wait()))
+		}
+		pull := &pullStream{stream: stream, clock: c.clock, tracker: &s.tracker, acks: make(chan *[]byte, ackBuffersWaiting)}
+		s.streams = append(s.streams, pull)
+		group.Go(pull.receiveAll)
+		group.Go(func() error { return pull.sendAll(s.finish) })
+	}
+	return s, nil
+}
+
+func ignoreCanceled(err error) error {
+	if isTransport(err) || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// halfCloseMax is how long a server may take to end a stream whose client has ended its side.
+const halfCloseMax = 2 * time.Second
+
+// failure returns why a stream is broken.
+func (s *subscriber) failure() error {
+	s.cancel()
+	return s.group.Wait()
+}
+
+// close sends the acknowledgements that wait, ends the streams and returns the first error that was not the ending itself.
+func (s *subscriber) close() error {
+	close(s.finish)
+	timer := time.AfterFunc(halfCloseMax, s.cancel)
+	defer timer.Stop()
+	defer s.cancel()
+	return ignoreCanceled(s.group.Wait())
+}
+
+// latency gathers the delivery times; close must have returned.
+func (s *subscriber) latency() *Histogram {
+	all := &Histogram{}
+	for _, stream := range s.streams {
+		all.Merge(&stream.latency)
+	}
+	return all
+}
