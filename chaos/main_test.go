@@ -1,0 +1,38 @@
+package chaos
+
+import (
+	"flag"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/posthaste-io/posthaste/chaos/process"
+)
+
+// The flags are the size of a run; their defaults make a run of every day.
+var (
+	cyclesFlag  = flag.Int("cycles", 4, "how often the broker is killed under load")
+	roundsFlag  = flag.Int("rounds", 2, "how often the disk is filled")
+	afterMin    = flag.Duration("kill-after-min", 500*time.Millisecond, "shortest time that the broker works before it is killed")
+	afterMax    = flag.Duration("kill-after-max", 2*time.Second, "longest time that the broker works before it is killed")
+	seedFlag    = flag.Uint64("seed", 0, "seed of all choices; 0 picks one")
+	historyFlag = flag.String("history", "", "file to keep the history in; one that shows violations is kept in any case")
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code := m.Run()
+	process.Remove()
+	os.Exit(code)
+}
+
+// seed is the run's seed, which it prints.
+func seed(t *testing.T) uint64 {
+	t.Helper()
+	s := *seedFlag
+	if s == 0 {
+		s = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d (repeat with -seed %d)", s, s)
+	return s
+}
