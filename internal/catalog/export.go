@@ -3,6 +3,7 @@ package catalog
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/posthaste-io/posthaste/internal/limit"
@@ -89,8 +90,7 @@ func checkStorageDeadline(s *pubsubpb.Subscription) error {
 	if s.CloudStorageConfig == nil {
 		return nil
 	}
-	open, deadline := s.CloudStorageConfig.MaxDuration, durationpb.New(limit.AckDeadlineMin)
-	deadline.Seconds = int64(s.AckDeadlineSeconds)
+	open, deadline := s.CloudStorageConfig.MaxDuration, durationpb.New(time.Duration(s.AckDeadlineSeconds)*time.Second)
 	if open.AsDuration() == limit.StorageFileDurationDefault || deadline.AsDuration() == limit.AckDeadlineDefault || atMost(open, deadline.AsDuration()) {
 		return nil
 	}

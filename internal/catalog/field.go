@@ -105,6 +105,9 @@ func (k *kind[R]) finish(resource R) error {
 
 // known is a copy of what a client sent, without the fields that this version does not know and those that are not the client's.
 func (k *kind[R]) known(in R) R {
+	if !in.ProtoReflect().IsValid() { // a request without the resource
+		return in.ProtoReflect().New().Interface().(R)
+	}
 	out := proto.Clone(in).(R)
 	dropUnknown(out.ProtoReflect())
 	for _, f := range k.fields {

@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/protobuf/proto"
 )
 
 // settleIngestion checks where a topic would take messages from, and marks it as what it is here: out of reach.
@@ -29,7 +30,7 @@ func settleIngestion(settings *pubsubpb.IngestionDataSourceSettings) error {
 		return invalid("Missing required fields for %s ingestion settings: %s", source, strings.Join(missing, ", "))
 	}
 	if storage := settings.GetCloudStorage(); storage != nil {
-		if err := checkIngestedBucket(storage); err != nil {
+		if err := settleIngestedBucket(storage); err != nil {
 			return err
 		}
 	}
@@ -67,12 +68,19 @@ func requiredOf(settings *pubsubpb.IngestionDataSourceSettings) (source string, 
 	}
 }
 
-func checkIngestedBucket(storage *pubsubpb.IngestionDataSourceSettings_CloudStorage) error {
+// settleIngestedBucket fills in the default format: text, a message a line.
+func settleIngestedBucket(storage *pubsubpb.IngestionDataSourceSettings_CloudStorage) error {
 	if !validBucket(storage.Bucket) {
 		return badArgument("IngestionDataSourceSettings::cloud_storage::bucket")
 	}
 	if text := storage.GetTextFormat(); text != nil && text.Delimiter != nil && utf8.RuneCountInString(*text.Delimiter) != 1 {
-		return badArgument("IngestionDataSourceSettings::cloud_storage::text_format::delimiter")
+		return invalid("Delimiter for Cloud Storage ingestion text format must be a single character. Delimiter provided: %s", quoted(*text.Delimiter))
+	}
+	if storage.InputFormat == nil {
+		storage.InputFormat = &pubsubpb.IngestionDataSourceSettings_CloudStorage_TextFormat_{TextFormat: new(pubsubpb.IngestionDataSourceSettings_CloudStorage_TextFormat)}
+	}
+	if text := storage.GetTextFormat(); text != nil && text.Delimiter == nil {
+		text.Delimiter = proto.String("\n")
 	}
 	if created := storage.MinimumObjectCreateTime; created != nil && !created.IsValid() {
 		return badArgument("IngestionDataSourceSettings::cloud_storage::minimum_object_create_time")
