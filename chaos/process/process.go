@@ -109,8 +109,7 @@ func (b *Broker) Launch() error {
 	b.cmd = exec.Command(binary, args...)
 	b.cmd.Env = append(os.Environ(), b.Env...)
 	b.cmd.Stdout, b.cmd.Stderr = b.Log, b.Log
-	// The child must not outlive a test binary that is killed.
-	b.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	b.cmd.SysProcAttr = dieWithParent()
 	if err := b.cmd.Start(); err != nil {
 		return fmt.Errorf("process: start: %w", err)
 	}
