@@ -38,6 +38,10 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			code = max(code, 1)
 		}
+		if log := b.Log.(*process.Log); code != 0 || log.Alarm() != "" {
+			fmt.Fprintf(os.Stderr, "output of the server that tests shared:\n%s\nalarm: %q\n", log, log.Alarm())
+			code = max(code, 1)
+		}
 		_ = os.RemoveAll(b.Data) // the temporary directory's own housekeeping takes what is left
 		process.Remove()
 	}
@@ -112,6 +116,9 @@ func ownBroker(t *testing.T, args ...string) *process.Broker {
 			if err := b.Kill(); err != nil {
 				t.Error(err)
 			}
+		}
+		if alarm := log.Alarm(); alarm != "" {
+			t.Errorf("the server has a defect: %s", alarm)
 		}
 		if t.Failed() {
 			t.Logf("server's output:\n%s", log)

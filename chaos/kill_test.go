@@ -77,6 +77,9 @@ func newBroker(t *testing.T, args ...string) *process.Broker {
 				t.Error(err)
 			}
 		}
+		if alarm := log.Alarm(); alarm != "" {
+			t.Errorf("the broker has a defect: %s", alarm)
+		}
 		if t.Failed() {
 			t.Logf("the broker's last output:\n%s", log)
 		}
