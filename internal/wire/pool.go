@@ -15,7 +15,7 @@ const (
 // bufferPool is a mem.BufferPool that does not clear what it gives out, unlike gRPC's own: clearing costs more than scanning does.
 // It is safe for concurrent use.
 type bufferPool struct {
-	sizes [bufferBitsMax + 1]sync.Pool // of *[]byte with capacity 1<<i; the first bufferBitsMin stay unused
+	sizes [bufferBitsMax + 1]sync.Pool // of *[]byte with a capacity of 1<<i or more, less than twice that; the first bufferBitsMin stay unused
 }
 
 // buffers is the memory that messages travel in, in both directions.
@@ -37,10 +37,10 @@ func (p *bufferPool) Get(length int) *[]byte {
 	return b
 }
 
-// Put takes a buffer back. Those that Get did not take from the pool are left to the garbage collector.
+// Put takes a buffer back. One that is too small or too large for the pool is left to the garbage collector.
 func (p *bufferPool) Put(b *[]byte) {
 	size := bits.Len(uint(cap(*b))) - 1
-	if size < bufferBitsMin || size > bufferBitsMax || cap(*b) != 1<<size {
+	if size < bufferBitsMin || size > bufferBitsMax {
 		return
 	}
 	p.sizes[size].Put(b)

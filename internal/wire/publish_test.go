@@ -125,14 +125,15 @@ func TestPublishLimitsHoldExactlyAtTheirBoundaries(t *testing.T) {
 }
 
 func TestPublishBodyIsPartOfACleanRequest(t *testing.T) {
-	req := marshal(t, request(attribute("k", "v"), &pubsubpb.PubsubMessage{Data: []byte("data")}))
+	topic := textField(1, topicName)
+	messages := marshal(t, &pubsubpb.PublishRequest{Messages: []*pubsubpb.PubsubMessage{attribute("k", "v"), {Data: []byte("data")}}})
+	req := join(topic, messages, topic)
 	var p wire.Publish
 	if err := p.Scan(req); err != nil {
 		t.Fatal(err)
 	}
-	topicBytes := 2 + len(topicName)
-	if &p.Body[0] != &req[topicBytes] || len(p.Body) != len(req)-topicBytes {
-		t.Errorf("the body of %d bytes is a copy; want the request's last %d bytes", len(p.Body), len(req)-topicBytes)
+	if &p.Body[0] != &req[len(topic)] || len(p.Body) != len(messages) {
+		t.Errorf("the body of %d bytes is a copy; want the request's %d bytes from byte %d", len(p.Body), len(messages), len(topic))
 	}
 	if cap(p.Body) != len(p.Body) {
 		t.Errorf("appending to the body would write into the request: %d bytes of room", cap(p.Body)-len(p.Body))
@@ -168,6 +169,17 @@ func TestPublishScanCanBeUsedAgain(t *testing.T) {
 					p.Topic, p.Body, p.Count, p.OrderingKey, err, fresh.Topic, fresh.Body, fresh.Count, fresh.OrderingKey, want)
 			}
 		}
+	}
+}
+
+func TestAttributesCanBeLeftEarly(t *testing.T) {
+	seen := 0
+	for range wire.Attributes(marshal(t, attributes(3))) {
+		seen++
+		break
+	}
+	if seen != 1 {
+		t.Errorf("%d attributes seen, want 1", seen)
 	}
 }
 

@@ -82,7 +82,7 @@ func oddFields() [][]byte {
 			continue
 		}
 		odd = append(odd,
-			varintField(number, 0), varintField(number, 1), varintField(number, 1<<32+7), varintField(number, 1<<64-1),
+			varintField(number, 0), varintField(number, 1), varintField(number, 1<<32+7), varintField(number, 1<<40), varintField(number, 1<<64-1),
 			join(paddedVarint(protowire.EncodeTag(number, protowire.VarintType), 2), paddedVarint(300, 10)),
 			textField(number, ""), textField(number, "text"), textField(number, "a\xffb"), textField(number, "\xed\xa0\x80"), textField(number, "é"),
 			paddedField(number, 1, 2, 'x'), paddedField(number, 2, 1, 'x'), paddedField(number, 3, 10, 'x'), paddedField(number, 1, 5, 'x'),
