@@ -5,7 +5,7 @@
 //
 // Three rules, which the code below keeps visible:
 //
-//  1. An item is never due before its time, and is due at most one [Tick] after it.
+//  1. An item is due when the tick of its time is over: never before its time, and at most one [Tick] after it.
 //  2. An item sits in the slot of its time, or in an earlier one: a later slot would break rule 1.
 //  3. Slots stand for the ticks [cursor, cursor+len(heads)), each for exactly one, and hold every item that is set.
 //
@@ -55,8 +55,10 @@ type node struct {
 // Len is how many items are set.
 func (w *Wheel) Len() int { return w.count }
 
-// Set makes the item due at a time, instead of when it was due before. Items are numbers below 2^31-1, best small ones.
+// Set makes the item due at a time, instead of when it was due before. A time that is past counts as now. Items are numbers below
+// 2^31-1, best small ones.
 func (w *Wheel) Set(now int64, item uint32, at int64) {
+	at = max(at, now)
 	n := w.grown(item)
 	switch {
 	case n.prev == 0:
@@ -169,7 +171,7 @@ func (w *Wheel) widen() {
 	}
 }
 
-// link puts a node into the slot of its time: the earliest slot if that is past, the last if it lies beyond the horizon.
+// link puts a node into the slot of its time: the last one if that lies beyond the horizon, the earliest for a clock that went back.
 func (w *Wheel) link(item uint32, n *node) {
 	tick := min(max(n.at>>tickBits, w.cursor), w.cursor+int64(len(w.heads))-1)
 	slot := w.slot(tick)

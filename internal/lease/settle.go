@@ -1,0 +1,231 @@
+package lease
+
+// Ack says that a message is done. Without ExactlyOnce any handle of it will do, as long as the queue has the message; what the queue
+// does not have may be acknowledged elsewhere.
+func (q *Queue) Ack(now int64, h Handle, offset uint64) Verdict {
+	e := q.find(h, offset)
+	switch {
+	case e == nil:
+		return Unknown
+	case e.state == forward:
+		return Stale
+	case q.rules.ExactlyOnce:
+		if v := q.valid(now, h, e); v != Done {
+			return v
+		}
+		if e.keyPrev != 0 {
+			return Unordered
+		}
+	}
+	q.remove(h.Slot)
+	q.shrink()
+	return Done
+}
+
+// Nack says that a message could not be handled: it failed.
+func (q *Queue) Nack(now int64, h Handle, offset uint64) Verdict {
+	e := q.find(h, offset)
+	if e == nil {
+		return Unknown
+	}
+	if v := q.valid(now, h, e); v != Done {
+		return v
+	}
+	q.fail(now, h.Slot, e, Nacked)
+	return Done
+}
+
+// Extend replaces the deadline of a lease, by a later or an earlier one.
+func (q *Queue) Extend(now int64, h Handle, offset uint64, deadline int64) Verdict {
+	e := q.find(h, offset)
+	if e == nil {
+		return Unknown
+	}
+	if v := q.valid(now, h, e); v != Done {
+		return v
+	}
+	q.wheel.Set(now, h.Slot, deadline)
+	return Done
+}
+
+// Return puts a message that could not be handed over back into the line, without counting a failure.
+func (q *Queue) Return(now int64, h Handle, offset uint64) Verdict {
+	e := q.find(h, offset)
+	if e == nil {
+		return Unknown
+	}
+	if e.state != out || e.turn != h.Turn {
+		return Stale
+	}
+	holder := Holder(e.holder)
+	q.requeue(h.Slot, e)
+	q.offer(h.Slot, e)
+	q.dismiss(holder)
+	return Done
+}
+
+// Drop forgets a message whatever its state, unless it is being forwarded: one that turned out to be done with, or gone from the log.
+// Other than Ack it asks nothing of the handle but that it names the message.
+func (q *Queue) Drop(h Handle, offset uint64) Verdict {
+	e := q.find(h, offset)
+	if e == nil {
+		return Unknown
+	}
+	if e.state == forward {
+		return Stale
+	}
+	q.remove(h.Slot)
+	q.shrink()
+	return Done
+}
+
+// find is the message that a handle was given for, whoever has it now; nil if the queue has it no more.
+func (q *Queue) find(h Handle, offset uint64) *entry {
+	if h.Slot >= q.entries.size {
+		return nil
+	}
+	e := q.entries.at(h.Slot)
+	if e.state <= anchor || e.offset != offset {
+		return nil
+	}
+	return e
+}
+
+// valid says whether a handle is that of a lease that stands. Without ExactlyOnce a lease stands until Expire has noticed its end.
+func (q *Queue) valid(now int64, h Handle, e *entry) Verdict {
+	switch {
+	case e.turn != h.Turn:
+		return Stale
+	case e.state != out:
+		return Expired
+	case !q.rules.ExactlyOnce:
+		return Done
+	}
+	if deadline, set := q.wheel.At(h.Slot); !set || deadline <= now {
+		return Expired
+	}
+	return Done
+}
+
+// Expire deals with every lease whose deadline has passed, and lets go what has waited long enough. It returns how many of both.
+func (q *Queue) Expire(now int64) int {
+	q.batch = q.batch[:0]
+	for slot, ok := q.wheel.Due(now); ok; slot, ok = q.wheel.Due(now) {
+		q.batch = append(q.batch, slot)
+	}
+	q.sortBatch()
+	for _, slot := range q.batch {
+		switch e := q.entries.at(slot); e.state {
+		case out:
+			q.fail(now, slot, e, DeadlineExpired)
+		case waiting:
+			q.become(e, behind)
+			q.offer(slot, e)
+		default: // its lease ended with that of an earlier one of its key, just before
+		}
+	}
+	return len(q.batch)
+}
+
+// fail counts a failure and decides what becomes of the message.
+func (q *Queue) fail(now int64, slot uint32, e *entry, why Reason) {
+	holder := Holder(e.holder)
+	q.requeue(slot, e)
+	e.reason = why
+	if e.failures++; e.failures == 0 {
+		e.failures--
+	}
+	if q.rules.Journal {
+		q.failed = append(q.failed, Failure{Offset: e.offset, Failures: uint32(e.failures)})
+	}
+	if most := q.rules.AttemptsMax; most > 0 && int(e.failures) >= most {
+		q.become(e, dead)
+		q.bury(slot, e)
+	} else {
+		q.delay(now, slot, e)
+	}
+	q.dismiss(holder)
+}
+
+// delay lets a message wait for its backoff.
+func (q *Queue) delay(now int64, slot uint32, e *entry) {
+	if wait := q.backoff(e.failures); wait > 0 {
+		q.become(e, waiting)
+		q.wheel.Set(now, slot, now+wait)
+		return
+	}
+	q.offer(slot, e)
+}
+
+// backoff is how long a message waits that failed so often, in nanoseconds.
+func (q *Queue) backoff(failures uint16) int64 {
+	least := int64(q.rules.BackoffMin)
+	most := max(least, int64(q.rules.BackoffMax))
+	if least <= 0 {
+		return 0
+	}
+	wait := least
+	for range max(failures, 1) - 1 {
+		if wait >= most/2 {
+			wait = most
+			break
+		}
+		wait *= 2
+	}
+	if room := uint64(wait / 10); room > 0 {
+		wait += int64(q.draw() % room)
+	}
+	return min(wait, most)
+}
+
+// draw is the next number of a splitmix64 sequence: good enough for jitter, 8 bytes of state.
+func (q *Queue) draw() uint64 {
+	q.random += 0x9e3779b97f4a7c15
+	z := q.random
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
+
+// Failures appends to dst the failures since the last call, with Rules.Journal, so that counts can outlive the process.
+func (q *Queue) Failures(dst []Failure) []Failure {
+	dst = append(dst, q.failed...)
+	q.failed = q.failed[:0]
+	return dst
+}
+
+// Dead is a message that failed as often as the rules allow, for the owner to forward. Forwarded or ForwardFailed must follow; until
+// then the message's key, if it has one, is held up. Of one key, messages come in order.
+func (q *Queue) Dead() (l Lease, why Reason, ok bool) {
+	slot := q.first(q.graves)
+	if slot == 0 {
+		return Lease{}, 0, false
+	}
+	e := q.entries.at(slot)
+	q.unlink(e)
+	q.become(e, forward)
+	return Lease{Handle: Handle{Slot: slot, Turn: e.turn}, Offset: e.offset, Bytes: e.bytes, Attempt: uint32(e.failures)}, e.reason, true
+}
+
+// Forwarded says that a dead message is safe elsewhere: it is done here. False means that the queue was reset meanwhile.
+func (q *Queue) Forwarded(h Handle, offset uint64) bool {
+	e := q.find(h, offset)
+	if e == nil || e.state != forward || e.turn != h.Turn {
+		return false
+	}
+	q.remove(h.Slot)
+	q.shrink()
+	return true
+}
+
+// ForwardFailed says that a dead message could not be forwarded: it is delivered again, after its backoff, and is dead again if that
+// fails too. False means that the queue was reset meanwhile.
+func (q *Queue) ForwardFailed(now int64, h Handle, offset uint64) bool {
+	e := q.find(h, offset)
+	if e == nil || e.state != forward || e.turn != h.Turn {
+		return false
+	}
+	q.become(e, behind)
+	q.delay(now, h.Slot, e)
+	return true
+}
