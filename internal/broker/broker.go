@@ -148,9 +148,10 @@ func (b *Broker) AckKey() wire.AckKey { return b.ackKey }
 // Epoch tells ack ids of this run from those of earlier ones.
 func (b *Broker) Epoch() uint32 { return uint32(b.shard.Epoch()) }
 
-// note appends one note and waits until it is durable.
+// note appends one note and waits until it is durable, even when the caller gives up: whoever holds a resource's name must know how
+// its change ended before another may begin.
 func (b *Broker) note(ctx context.Context, body []byte) error {
-	return unavailable(b.shard.Append(ctx, []engine.Record{{Kind: engine.KindNote, Body: body}}))
+	return unavailable(b.shard.Append(context.WithoutCancel(ctx), []engine.Record{{Kind: engine.KindNote, Body: body}}))
 }
 
 // unavailable turns an engine's error into the status that a client is to see.

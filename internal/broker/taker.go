@@ -252,11 +252,11 @@ func (t *Taker) takeShare(ctx context.Context, q *lease.Queue, max int, bytesMax
 		}
 		m, found, err := t.reader.at(ctx, engine.Offset(l.Offset))
 		if err != nil {
-			q.Nack(now, l.Handle, l.Offset)
+			q.Return(now, l.Handle, l.Offset)
 			return err
 		}
 		if !found || m.offset != engine.Offset(l.Offset) || s.dropped(&l) {
-			q.Ack(now, l.Handle, l.Offset) // past its retention: gone from the log, or done with
+			q.Drop(l.Handle, l.Offset) // past its retention: gone from the log, or done with
 			continue
 		}
 		credit -= int64(l.Bytes)
@@ -302,7 +302,7 @@ const aheadMessagesMax = 100_000
 // admit reads the next message of the log into the line of those ready to be taken; false when there is none, or enough wait
 // already. The caller holds s.mu.
 func (s *Subscription) admit(ctx context.Context, q *lease.Queue, r *reader) (bool, error) {
-	if s.terms.rules.Ordered && q.Len()-q.Outstanding() >= aheadMessagesMax || !s.terms.rules.Ordered && q.Ready() > 0 {
+	if ahead, _ := q.Ahead(); ahead >= aheadMessagesMax || !s.terms.rules.Ordered && q.Ready() > 0 {
 		return false, nil
 	}
 	if s.cursor < s.recovered {

@@ -121,11 +121,10 @@ func (l *Ledger) restoreSubscription(r *source) error {
 	if s.Topic = l.topics[topic]; s.Topic == nil {
 		return fmt.Errorf("%w: subscription %d of topic %d, which is not there", errCheckpoint, s.ID, topic)
 	}
-	set, err := ackset.Decode(acked)
-	if err != nil {
+	var err error
+	if s.acked, err = ackset.Decode(acked); err != nil {
 		return fmt.Errorf("%w: subscription %d: %w", errCheckpoint, s.ID, err)
 	}
-	s.acked = *set
 	s.Topic.subscriptions++
 	l.subscriptions[s.ID] = s
 	return nil

@@ -72,7 +72,8 @@ type Ledger struct {
 	topics        map[engine.TopicID]*Topic
 	subscriptions map[SubscriptionID]*Subscription
 	settings      map[string][]byte
-	last          uint64 // the highest number ever given to a topic or subscription
+	last          uint64       // the highest number ever given to a topic or subscription
+	runs          []ackset.Run // scratch of acked
 }
 
 // New returns an empty ledger.
@@ -230,10 +231,16 @@ func (l *Ledger) acked(n *note) (Change, error) {
 	if s == nil {
 		return Change{Op: OpAcked}, nil // deleted meanwhile
 	}
+	var err error
+	if l.runs, err = n.runs(l.runs[:0]); err != nil {
+		return Change{}, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err := ackset.EachOffset(n.config, func(off uint64) { s.acked.Add(off) })
-	return Change{Op: OpAcked, Topic: s.Topic, Subscription: s}, err
+	for _, run := range l.runs {
+		s.acked.AddRange(run.From, run.To)
+	}
+	return Change{Op: OpAcked, Topic: s.Topic, Subscription: s}, nil
 }
 
 func (l *Ledger) ackedBefore(n *note) Change {

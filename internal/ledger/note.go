@@ -153,6 +153,27 @@ func (r *reader) take() []byte {
 
 func (r *reader) text() string { return string(r.take()) }
 
+// runs appends the offsets of an OpAcked to dst.
+func (n *note) runs(dst []ackset.Run) ([]ackset.Run, error) {
+	runs, rest, err := ackset.DecodeOffsets(dst, n.config)
+	if err == nil && len(rest) > 0 {
+		err = fmt.Errorf("%w: %d bytes after the offsets", errNote, len(rest))
+	}
+	return runs, err
+}
+
+func (n *note) describeAcked() string {
+	runs, err := n.runs(nil)
+	if err != nil {
+		return fmt.Sprintf("acked subscription=%d: %v", n.id, err)
+	}
+	count := uint64(0)
+	for _, run := range runs {
+		count += run.To - run.From
+	}
+	return fmt.Sprintf("acked subscription=%d offsets=%d", n.id, count)
+}
+
 // Describe writes a note in one line for people.
 func Describe(body []byte) string {
 	n, err := parseNote(body)
@@ -160,11 +181,7 @@ func Describe(body []byte) string {
 	case err != nil:
 		return err.Error()
 	case n.op == OpAcked:
-		count := 0
-		if err := ackset.EachOffset(n.config, func(uint64) { count++ }); err != nil {
-			return fmt.Sprintf("acked subscription=%d: %v", n.id, err)
-		}
-		return fmt.Sprintf("acked subscription=%d offsets=%d", n.id, count)
+		return n.describeAcked()
 	case n.op == OpAckedBefore:
 		return fmt.Sprintf("acked before subscription=%d offset=%d", n.id, n.topic)
 	case n.op == OpSetting:
