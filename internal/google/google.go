@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	_ "google.golang.org/grpc/encoding/gzip" // publishers may compress their requests
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
