@@ -277,6 +277,13 @@ func (f *fake) noteAcked(ids []string) {
 	}
 }
 
+// confirmed is what was acknowledged so far.
+func (f *fake) confirmed() []string {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	return slices.Clone(f.acked)
+}
+
 func (f *fake) Pull(ctx context.Context, r *pubsubpb.PullRequest) (*pubsubpb.PullResponse, error) {
 	taken := f.take(int(min(r.MaxMessages, 2))) // fewer than asked for, as a real server may
 	if len(taken) == 0 && !r.ReturnImmediately {

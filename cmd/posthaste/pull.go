@@ -85,13 +85,19 @@ func (p *pulling) run(ctx context.Context) error {
 		work = p.stream
 	}
 	err := work(limited)
-	if err != nil && limited.Err() != nil && endOfTime(err) {
+	if err != nil && over(limited) && endOfTime(err) {
 		return nil
 	}
 	return err
 }
 
-// endOfTime reports whether an error came from the end of our own context and not from the server.
+// over reports whether a context has ended or is about to: a server, which is told of the deadline, may see it a moment before us.
+func over(ctx context.Context) bool {
+	deadline, limited := ctx.Deadline()
+	return ctx.Err() != nil || limited && time.Until(deadline) < time.Second
+}
+
+// endOfTime reports whether an error is what a call says when its context ends.
 func endOfTime(err error) bool {
 	switch status.Code(errors.Unwrap(err)) {
 	case codes.Canceled, codes.DeadlineExceeded:

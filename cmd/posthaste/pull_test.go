@@ -20,13 +20,13 @@ func TestPullPrintsAndAcknowledges(t *testing.T) {
 	})
 	f.give("\xff", func(m *pubsubpb.PubsubMessage) { m.OrderingKey = "only" })
 	f.run(t, "", "pull", "s", "--auto-ack").want(t, 0, "1 2026-01-02T03:04:05.678Z hello\n", "")
-	if !slices.Equal(f.acked, []string{"ack-1"}) {
-		t.Errorf("acknowledged %v", f.acked)
+	if !slices.Equal(f.confirmed(), []string{"ack-1"}) {
+		t.Errorf("acknowledged %v", f.confirmed())
 	}
 	f.run(t, "", "pull", "s", "--max", "10").want(t, 0,
 		"2 2026-01-02T03:04:05.678Z {a=1,b=2 key:k} \"two\\nlines\"\n3 2026-01-02T03:04:05.678Z {key:only} \"\\xff\"\n", "")
-	if len(f.acked) != 1 {
-		t.Errorf("without --auto-ack, acknowledged %v", f.acked)
+	if len(f.confirmed()) != 1 {
+		t.Errorf("without --auto-ack, acknowledged %v", f.confirmed())
 	}
 }
 
@@ -52,8 +52,8 @@ func TestPullTakesManyCallsForManyMessages(t *testing.T) {
 		f.give("x")
 	}
 	got := f.run(t, "", "pull", "s", "--max", "5", "--auto-ack")
-	if strings.Count(got.out, "\n") != 5 || len(f.acked) != 5 {
-		t.Errorf("printed %q, acknowledged %v", got.out, f.acked)
+	if strings.Count(got.out, "\n") != 5 || len(f.confirmed()) != 5 {
+		t.Errorf("printed %q, acknowledged %v", got.out, f.confirmed())
 	}
 }
 
@@ -66,8 +66,8 @@ func TestFollowEndsAfterEnough(t *testing.T) {
 	if got.code != 0 || strings.Count(got.out, "\n") != 3 {
 		t.Errorf("%+v", got)
 	}
-	if !slices.Contains(f.acked, "ack-3") || slices.Contains(f.acked, "ack-4") {
-		t.Errorf("acknowledged %v: what is printed, and no more", f.acked)
+	if !slices.Contains(f.confirmed(), "ack-3") || slices.Contains(f.confirmed(), "ack-4") {
+		t.Errorf("acknowledged %v: what is printed, and no more", f.confirmed())
 	}
 }
 
@@ -91,6 +91,8 @@ func TestFollowGoesOnUntilInterrupted(t *testing.T) {
 	if code := <-ended; code != 0 {
 		t.Errorf("code %d: being interrupted is how it ends", code)
 	}
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
 	if f.streams < 2 || !strings.Contains(errs.String(), "follow projects/posthaste/subscriptions/s: UNAVAILABLE: The broker is shutting down.; trying again") {
 		t.Errorf("%d streams, said %q", f.streams, errs.String())
 	}

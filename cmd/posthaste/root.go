@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -52,6 +53,9 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	command, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.started {
 		err = usage("%w; see %s --help", err, command.CommandPath())
+	}
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = errors.New("interrupted")
 	}
 	if err != nil {
 		for _, line := range strings.Split(err.Error(), "\n") {

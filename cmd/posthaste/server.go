@@ -78,7 +78,7 @@ func (s *server) serveCalls(ctx, broken context.Context, listener net.Listener) 
 		}
 		return err
 	}
-	calls := grpc.NewServer(store.options()...)
+	calls := grpc.NewServer(append(store.options(), grpc.WaitForHandlers(true))...) // rule 3
 	store.register(calls)
 	ended := make(chan error, 1)
 	go func() { ended <- calls.Serve(listener) }()
@@ -102,7 +102,11 @@ func (s *server) serveCalls(ctx, broken context.Context, listener net.Listener) 
 // drain lets open calls finish within the grace period, cuts off the rest, and closes the storage.
 func (s *server) drain(calls *grpc.Server, store storage, cause error) error {
 	s.health.drain()
-	s.log.Info("stopping", "grace", s.settings.ShutdownGrace, "cause", cause)
+	if cause == nil {
+		s.log.Info("stopping", "grace", s.settings.ShutdownGrace)
+	} else {
+		s.log.Error("stopping", "grace", s.settings.ShutdownGrace, "cause", cause)
+	}
 	finished := make(chan struct{})
 	go func() {
 		calls.GracefulStop() // refuses new calls and waits for open ones

@@ -21,8 +21,8 @@ type Config struct {
 	Data             string // directory that the broker keeps its data in
 	Sync             Sync
 	TailMemoryBytes  int64 // newest messages held in memory for subscriptions that keep up
-	SegmentBytes     int64 // size of a log file
-	FreeReserveBytes int64 // publishes are refused when less space than this is free
+	SegmentBytes     int64 // size of a log file; 0 lets the engine choose
+	FreeReserveBytes int64 // publishes are refused when less space than this is free; 0 lets the engine choose
 	ShutdownGrace    time.Duration
 	Pprof            string // host:port for profiles; empty is off
 	Log              Log

@@ -37,8 +37,8 @@ func TestDefaultsAreComplete(t *testing.T) {
 	}
 	want := Config{
 		Listen: "127.0.0.1:8085", Data: "./posthaste-data", Sync: Sync{Mode: SyncAlways},
-		TailMemoryBytes: 64 << 20, SegmentBytes: 128 << 20, FreeReserveBytes: 256 << 20,
-		ShutdownGrace: 8 * time.Second, Log: Log{Level: slog.LevelInfo, Format: "text"},
+		TailMemoryBytes: 64 << 20,
+		ShutdownGrace:   8 * time.Second, Log: Log{Level: slog.LevelInfo, Format: "text"},
 	}
 	if *got != want {
 		t.Errorf("got %+v\nwant %+v", *got, want)

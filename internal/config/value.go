@@ -167,13 +167,25 @@ func (v *syncing) placeholder() string { return "MODE" }
 
 // byteSize is a number of bytes, with a unit or without.
 type byteSize struct {
-	into     *int64
-	min, max int64
+	into      *int64
+	min, max  int64
+	automatic string // if not empty, the word auto is allowed, which stores 0, and this says what it stands for
 }
+
+// auto leaves a size to the code that uses it.
+const auto = "auto"
 
 func size(into *int64, min, max int64) *byteSize { return &byteSize{into: into, min: min, max: max} }
 
+func autoSize(into *int64, min, max int64, automatic string) *byteSize {
+	return &byteSize{into: into, min: min, max: max, automatic: automatic}
+}
+
 func (v *byteSize) set(s string) error {
+	if s == auto && v.automatic != "" {
+		*v.into = 0
+		return nil
+	}
 	n, err := parseBytes(s)
 	if err != nil {
 		return fmt.Errorf("%q is no size", s)
@@ -186,7 +198,11 @@ func (v *byteSize) set(s string) error {
 }
 
 func (v *byteSize) accepts() string {
-	return "a size such as 64MiB or 500MB, from " + formatBytes(v.min) + " to " + formatBytes(v.max)
+	sizes := "a size such as 64MiB or 500MB, from " + formatBytes(v.min) + " to " + formatBytes(v.max)
+	if v.automatic == "" {
+		return sizes
+	}
+	return auto + " (" + v.automatic + ") or " + sizes
 }
 func (v *byteSize) placeholder() string { return "SIZE" }
 

@@ -91,3 +91,17 @@ func TestBadValueNamesRange(t *testing.T) {
 		}
 	}
 }
+
+func TestSizeMayBeLeftToTheEngine(t *testing.T) {
+	n := int64(7)
+	v := autoSize(&n, 1<<20, 1<<30, "enough")
+	if err := v.set("auto"); err != nil || n != 0 {
+		t.Errorf("auto: %d, %v", n, err)
+	}
+	if want := "auto (enough) or a size such as 64MiB or 500MB, from 1MiB to 1GiB"; v.accepts() != want {
+		t.Errorf("accepts %q", v.accepts())
+	}
+	if err := size(&n, 0, 1).set("auto"); err == nil {
+		t.Error("auto is taken where nothing would choose")
+	}
+}
