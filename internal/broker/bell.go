@@ -13,6 +13,7 @@ import (
 // available and then looks whether somebody lies there. Of two that cross, at least one sees the other.
 type bell struct {
 	count  atomic.Int32 // takers lying down
+	called atomic.Int32 // takers that were rung for and have not looked yet
 	mu     sync.Mutex
 	asleep []*Taker // longest first: whoever waited longest is served first
 }
@@ -25,14 +26,20 @@ func (b *bell) lieDown(t *Taker) {
 	b.mu.Unlock()
 }
 
-// getUp takes a taker out of the line, if it still is there.
-func (b *bell) getUp(t *Taker) {
+// getUp takes a taker out of the line, if it still is there, and says whether the bell was rung for it.
+func (b *bell) getUp(t *Taker) (called bool) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
+	if t.called {
+		t.called = false
+		b.called.Add(-1)
+		return true
+	}
 	if i := slices.Index(b.asleep, t); i >= 0 {
 		b.asleep = slices.Delete(b.asleep, i, i+1)
 		b.count.Store(int32(len(b.asleep)))
 	}
-	b.mu.Unlock()
+	return false
 }
 
 // ring wakes up to n takers.
@@ -43,8 +50,10 @@ func (b *bell) ring(n int) {
 	b.mu.Lock()
 	n = min(n, len(b.asleep))
 	for _, t := range b.asleep[:n] {
+		t.called = true
 		t.Kick()
 	}
+	b.called.Add(int32(n))
 	b.asleep = slices.Delete(b.asleep, 0, n)
 	b.count.Store(int32(len(b.asleep)))
 	b.mu.Unlock()

@@ -39,6 +39,7 @@ type Taker struct {
 	stream   bool          // holds its own leases, which go back when it leaves
 	deadline time.Duration // 0: the subscription's; guarded by sub.mu
 	holder   lease.Holder  // 0 for unary pulls; guarded by sub.mu
+	called   bool          // the bell was rung for it; guarded by the bell's lock
 	reader   reader
 	out      []Delivery
 }
@@ -112,7 +113,7 @@ func (t *Taker) SetDeadline(d time.Duration) {
 // Leave detaches the taker. What a stream holds goes back to the others at once.
 func (t *Taker) Leave() {
 	s := t.sub
-	s.bell.getUp(t)
+	t.quit()
 	s.mu.Lock()
 	drop := func(other *Taker) bool { return other == t }
 	s.takers = slices.DeleteFunc(s.takers, drop)
@@ -124,8 +125,7 @@ func (t *Taker) Leave() {
 	}
 	s.mu.Unlock()
 	t.reader.release()
-	// The bell may have been meant for this taker only.
-	s.bell.ring(max(1, returned))
+	s.bell.ring(returned)
 }
 
 // relax forgets the lease state when nobody needs it. The caller holds s.mu.
@@ -144,25 +144,33 @@ func (s *Subscription) relax() {
 // invalid.
 func (t *Taker) Take(ctx context.Context, max int, bytesMax int64) ([]Delivery, error) {
 	t.Release()
-	if err := t.fill(ctx, max, bytesMax); err != nil || len(t.out) > 0 {
+	if err := t.fill(ctx, max, bytesMax, false); err != nil || len(t.out) > 0 {
 		return t.out, err
 	}
 	select {
 	case <-t.wake:
 	case <-ctx.Done():
-		t.sub.bell.getUp(t)
+		t.quit()
 		return nil, status.FromContextError(ctx.Err()).Err()
 	}
-	t.sub.bell.getUp(t)
 	return t.TakeNow(ctx, max, bytesMax)
 }
 
 // TakeNow is Take without the wait.
 func (t *Taker) TakeNow(ctx context.Context, max int, bytesMax int64) ([]Delivery, error) {
 	t.Release()
-	err := t.fill(ctx, max, bytesMax)
-	t.sub.bell.getUp(t)
+	err := t.fill(ctx, max, bytesMax, true)
+	if len(t.out) == 0 {
+		t.quit()
+	}
 	return t.out, err
+}
+
+// quit gets up from the line; if the bell was rung for the taker meanwhile, it passes that on.
+func (t *Taker) quit() {
+	if b := &t.sub.bell; b.getUp(t) {
+		b.ring(1)
+	}
 }
 
 // Release gives back the memory of what was taken.
@@ -172,28 +180,41 @@ func (t *Taker) Release() {
 	t.reader.release()
 }
 
-// fill takes the taker's share of what there is. When there is nothing the taker lies down: it will be kicked.
-func (t *Taker) fill(ctx context.Context, max int, bytesMax int64) error {
+// fill takes the taker's share of what there is. When there is nothing the taker lies down: it will be kicked. So it does when little
+// is left and others have been rung for, unless it is its turn: whoever is fastest must not get everything.
+func (t *Taker) fill(ctx context.Context, max int, bytesMax int64, itsTurn bool) error {
 	s := t.sub
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if itsTurn {
+		s.bell.getUp(t) // not earlier, or another might think that nobody is on the way
+	}
 	if err := s.refusal(); err != nil {
 		return err
 	}
 	q := s.leases()
-	if err := t.takeShare(ctx, q, max, bytesMax); err != nil || len(t.out) > 0 {
-		return err
+	polite := !itsTurn && s.bell.called.Load() > 0 && s.waiting() <= max
+	if !polite {
+		if err := t.takeShare(ctx, q, max, bytesMax); err != nil || len(t.out) > 0 {
+			return err
+		}
 	}
-	if t.exhausted(q) {
+	if t.exhausted(q) || !polite && q.Has(t.holder) { // what comes next is too big for the credit that is left
 		s.starve(t)
+		if itsTurn {
+			s.bell.ring(1)
+		}
 		return nil
 	}
 	s.bell.lieDown(t)
+	if s.bell.called.Load() > 0 {
+		return nil // they will look, and ring for the next
+	}
 	if err := t.takeShare(ctx, q, max, bytesMax); err != nil || len(t.out) > 0 {
 		s.bell.getUp(t)
 		return err
 	}
-	if q.Ready() > 0 { // too big for the credit that is left, or of a key that another holds
+	if q.Ready() > 0 { // too big, or of a key that another holds
 		s.starve(t)
 	}
 	return nil
