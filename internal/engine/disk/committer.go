@@ -1,0 +1,246 @@
+package disk
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/posthaste-io/posthaste/internal/clock"
+	"github.com/posthaste-io/posthaste/internal/engine"
+)
+
+// committer is the state of the goroutine that makes commits durable. No other goroutine touches it.
+//
+// For each commit it keeps this order, and every promise of the engine hangs on it:
+//
+//	write ─▶ sync ─▶ publish to readers ─▶ apply to the machine ─▶ wake the waiters
+//
+// Nothing is in flight beside the one commit: when a commit is written, everything before it is durable.
+type committer struct {
+	synced    position // end of what is known to be durable
+	written   position // end of what is written
+	sinceLast int64    // bytes of log since the last snapshot
+	crowd     bool     // the last commit had company: more appenders are about to come back
+	syncDue   bool     // guarded by the append lock
+	armed     bool     // timer runs
+	timer     clock.Timer
+	seq       uint64 // of the last commit
+	record    engine.Record
+	// stateBytes is how much the machine's state is expected to take.
+	stateBytes int
+}
+
+// job is what the committer does next.
+type job struct {
+	commit   *commit
+	sync     bool
+	snapshot bool
+}
+
+// run is the committer.
+func (s *shard) run() {
+	defer close(s.drained)
+	for {
+		j, more := s.take()
+		if !more {
+			break
+		}
+		if err := s.do(j); err != nil {
+			s.fail(err)
+		}
+	}
+	if s.failure() == nil {
+		if err := s.syncLog(); err != nil {
+			s.fail(err)
+		}
+	}
+}
+
+func (s *shard) do(j job) error {
+	if j.sync {
+		if err := s.syncLog(); err != nil {
+			return err
+		}
+	}
+	if j.commit != nil {
+		if err := s.flush(j.commit); err != nil {
+			s.fail(err)
+			j.commit.finish(s.failure())
+			return nil
+		}
+	}
+	if j.snapshot {
+		return s.snapshot()
+	}
+	return nil
+}
+
+// take waits for something to do. It reports false when the committer shall end.
+func (s *shard) take() (job, bool) {
+	if s.committer.crowd {
+		// Those whom the last commit woke are on their way with their next records. Letting them run first makes one commit of what
+		// would be two; it costs nothing when nobody is there.
+		s.committer.crowd = false
+		runtime.Gosched()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		j := job{sync: s.committer.syncDue, snapshot: s.err == nil && s.snapshotDue()}
+		if len(s.queue) == 0 && s.open != nil && (s.open.urgent || s.stopping) {
+			s.closeOpen()
+		}
+		if len(s.queue) > 0 {
+			j.commit = s.queue[0]
+			s.queue[0] = nil
+			s.queue = s.queue[1:]
+		}
+		if s.err != nil {
+			j = job{}
+		}
+		if j != (job{}) {
+			s.committer.syncDue = false
+			return j, true
+		}
+		if s.stopping {
+			return job{}, false
+		}
+		s.idle = true
+		s.mu.Unlock()
+		<-s.kicked
+		s.mu.Lock()
+		s.idle = false
+	}
+}
+
+// lazyDue is called LazyMax after something was enqueued that nobody waits for.
+func (s *shard) lazyDue() {
+	s.mu.Lock()
+	s.lazyArmed = false
+	if s.open != nil {
+		s.open.urgent = true
+	}
+	s.mu.Unlock()
+	s.kick()
+}
+
+// flush makes one commit durable and applies it.
+func (s *shard) flush(c *commit) error {
+	k := &s.committer
+	header := commitHeader{
+		length: uint32(c.bytes), seq: c.seq, epoch: s.epoch, at: c.at, synced: k.synced, records: c.records,
+	}
+	b := c.arena.mem[c.start : c.start+c.padded()]
+	header.encode(b, c.segment.salt)
+	clear(b[c.bytes:])
+	if _, err := c.segment.writer.WriteAt(b, c.at.offset); err != nil {
+		return fmt.Errorf("write commit %d to %s: %w", c.seq, segmentName(c.segment.id), err)
+	}
+	k.written, k.seq = position{c.segment.id, header.end()}, c.seq
+	if s.options.Sync.Always() || c.next != nil {
+		if err := c.segment.writer.Sync(); err != nil {
+			return fmt.Errorf("sync commit %d to %s: %w", c.seq, segmentName(c.segment.id), err)
+		}
+		k.synced = k.written
+	} else if s.options.Sync.Interval > 0 && !k.armed {
+		k.armed = true
+		k.timer.Reset(s.options.Sync.Interval)
+	}
+	if err := s.absorb(c.segment, c.at.offset, b[:c.bytes], c.arena, c.start+c.padded()); err != nil {
+		return err
+	}
+	if c.next != nil {
+		s.sealed(c, header.end())
+	}
+	s.commits.Add(1)
+	s.written.Add(int64(c.padded()))
+	k.sinceLast += int64(c.padded())
+	k.crowd = c.records > 1
+	s.mu.Lock()
+	s.dirty -= int64(c.bytes - commitHeaderBytes)
+	failure := s.err
+	s.announce()
+	s.mu.Unlock()
+	// The commit is durable, but after an error elsewhere in the store nothing is answered positively any more.
+	c.finish(failure)
+	return nil
+}
+
+// absorb takes in the records of a durable commit: blocks become readable, then the machine sees all of them in log order. In a
+// running log the commit ends at byte end of its arena; while a log is being replayed there is no arena.
+func (s *shard) absorb(g *segment, at int64, commit []byte, a *arena, end int) error {
+	s.index.mu.Lock()
+	var h recordHeader
+	for i := commitHeaderBytes; i < len(commit); i += h.bytes() {
+		h.decode(commit[i:])
+		if h.kind != engine.KindBlock {
+			continue
+		}
+		if err := s.index.add(g, at+int64(i), &h); err != nil {
+			s.index.mu.Unlock()
+			return fmt.Errorf("%v: %w", position{g.id, at + int64(i)}, err)
+		}
+	}
+	if a != nil {
+		s.index.tail.publish(a, end)
+	}
+	s.index.mu.Unlock()
+
+	for i := commitHeaderBytes; i < len(commit); i += h.bytes() {
+		h.decode(commit[i:])
+		if err := s.apply(&h, commit[i+headerBytes(h.kind):][:h.length]); err != nil {
+			return fmt.Errorf("apply the record of %v: %w", position{g.id, at + int64(i)}, err)
+		}
+	}
+	return nil
+}
+
+// apply hands one durable record to whom it concerns.
+func (s *shard) apply(h *recordHeader, body []byte) error {
+	switch {
+	case h.kind == kindForget && len(body) == 8:
+		s.index.forget(engine.TopicID(little.Uint64(body)))
+		return nil
+	case h.kind >= kindOwnMin:
+		return nil // recovery has its own interest in them
+	case h.kind == engine.KindBlock:
+		body = nil
+	}
+	s.committer.record = engine.Record{Kind: h.kind, Topic: h.topic, Count: h.count, Body: body, Stamp: h.stamp}
+	return s.machine.Apply(&s.committer.record)
+}
+
+// syncLog makes everything written durable, for the modes that do not sync each commit.
+func (s *shard) syncLog() error {
+	k := &s.committer
+	k.armed = false
+	if k.synced == k.written {
+		return nil
+	}
+	s.index.mu.RLock()
+	g := s.index.segments[k.written.segment]
+	s.index.mu.RUnlock()
+	if err := g.writer.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", segmentName(g.id), err)
+	}
+	k.synced = k.written
+	return nil
+}
+
+// syncLater is called when the sync interval is over.
+func (s *shard) syncLater() {
+	s.mu.Lock()
+	s.committer.syncDue = true
+	s.mu.Unlock()
+	s.kick()
+}
+
+// sealed notes that a segment is complete and hands it to the keeper. Its successor becomes one that the index may refer to.
+func (s *shard) sealed(c *commit, end int64) {
+	s.index.mu.Lock()
+	c.segment.end, c.segment.sealed = end, true
+	s.index.segments[c.next.id] = c.next
+	s.index.mu.Unlock()
+	s.committer.written = position{c.next.id, pageBytes}
+	s.committer.synced = s.committer.written
+	s.keeper.wake()
+}

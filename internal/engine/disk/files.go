@@ -1,0 +1,139 @@
+package disk
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"sync"
+
+	"github.com/posthaste-io/posthaste/internal/vfs"
+)
+
+// fileCache holds the segment files that are open for reading.
+//
+// A segment that is given back is retired first. From then on nobody gets its file, and who has it keeps an open file whose bytes no
+// longer change: that is why a retired file's blocks may be used again only if retire found nobody reading.
+type fileCache struct {
+	fs  vfs.FS
+	dir string
+
+	mu      sync.Mutex
+	open    map[uint64]*readFile
+	retired map[uint64]bool
+	uses    uint64
+}
+
+// readFile is an open file and how many read from it. The cache's lock guards all but file.
+type readFile struct {
+	file    vfs.File
+	id      uint64
+	readers int
+	used    uint64 // when it was last asked for, in uses of the cache
+	closing bool   // the last reader closes it
+}
+
+// openFilesMax bounds the descriptors that idle files hold.
+const openFilesMax = 128
+
+func newFileCache(files vfs.FS, dir string) fileCache {
+	return fileCache{fs: files, dir: dir, open: map[uint64]*readFile{}, retired: map[uint64]bool{}}
+}
+
+// acquire opens a segment for reading; release gives it back. A segment that is retired does not exist.
+func (c *fileCache) acquire(id uint64) (*readFile, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.uses++
+	if f := c.open[id]; f != nil {
+		f.readers++
+		f.used = c.uses
+		return f, nil
+	}
+	if c.retired[id] {
+		return nil, fmt.Errorf("segment %d: %w", id, fs.ErrNotExist)
+	}
+	file, err := c.fs.Open(path.Join(c.dir, segmentName(id)))
+	if err != nil {
+		return nil, err
+	}
+	if len(c.open) >= openFilesMax {
+		c.evict()
+	}
+	f := &readFile{file: file, id: id, readers: 1, used: c.uses}
+	c.open[id] = f
+	return f, nil
+}
+
+// evict closes the file that nobody reads and that was not asked for the longest. The lock is held.
+func (c *fileCache) evict() {
+	var oldest *readFile
+	for _, f := range c.open {
+		if f.readers == 0 && (oldest == nil || f.used < oldest.used) {
+			oldest = f
+		}
+	}
+	if oldest != nil {
+		delete(c.open, oldest.id)
+		_ = oldest.file.Close()
+	}
+}
+
+func (c *fileCache) release(f *readFile) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.readers--
+	if f.readers == 0 && f.closing {
+		_ = f.file.Close()
+	}
+}
+
+// retire takes a segment away from readers to come. It reports whether nobody reads it now.
+func (c *fileCache) retire(id uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.retired[id] = true
+	f := c.open[id]
+	if f == nil {
+		return true
+	}
+	delete(c.open, id)
+	return c.drop(f)
+}
+
+// gone says that a retired segment's name no longer exists.
+func (c *fileCache) gone(id uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.retired, id)
+}
+
+func (c *fileCache) drop(f *readFile) bool {
+	if f.readers > 0 {
+		f.closing = true
+		return false
+	}
+	_ = f.file.Close()
+	return true
+}
+
+func (c *fileCache) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range c.open {
+		c.drop(f)
+	}
+	clear(c.open)
+}
+
+// readFull fills b from a byte of the file: the file's end is an io.ErrUnexpectedEOF.
+func readFull(r io.ReaderAt, b []byte, off int64) error {
+	n, err := r.ReadAt(b, off)
+	if n == len(b) {
+		return nil
+	}
+	if err == io.EOF || err == nil {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}

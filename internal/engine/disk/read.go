@@ -1,0 +1,282 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"path"
+	"sort"
+	"sync"
+
+	"github.com/posthaste-io/posthaste/internal/engine"
+)
+
+// How blocks that are not in the tail cache are read: neighbours with small gaps between them in one go.
+const (
+	readGapBytes = 32 << 10
+	readRunBytes = 2 << 20
+)
+
+// blocksMax bounds how many blocks one Read returns, however small they are.
+const blocksMax = 4096
+
+// cold is a block that has to come from a file: which place of the batch it fills, and where it is.
+type cold struct {
+	block   int
+	segment *segment
+	offset  int64
+	size    int
+}
+
+// plan is what a Read found in the index. Plans are used again and again.
+type plan struct {
+	cold  []cold
+	bytes int
+	// missing is the extent whose entries must be loaded before the Read can go on. It is a copy.
+	missing extent
+}
+
+var plans = sync.Pool{New: func() any { return new(plan) }}
+
+// Read implements engine.Shard.
+func (s *shard) Read(ctx context.Context, t engine.TopicID, from engine.Offset, into *engine.Batch) error {
+	p := plans.Get().(*plan)
+	defer func() {
+		clear(p.cold)
+		p.missing = extent{}
+		plans.Put(p)
+	}()
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		into.Release()
+		p.cold, p.bytes, p.missing = p.cold[:0], 0, extent{}
+		s.collect(t, from, into, p)
+		err := s.fetch(t, into, p)
+		if err == nil && len(into.Blocks) == 0 && p.missing.section != 0 {
+			if _, err = s.entries(t, &p.missing); err == nil {
+				continue
+			}
+		}
+		if errors.Is(err, fs.ErrNotExist) && s.moved(t, from, p) {
+			continue
+		}
+		return err
+	}
+}
+
+// moved tells whether the index has changed since the plan was made: the segment that could not be opened was given back meanwhile.
+func (s *shard) moved(t engine.TopicID, from engine.Offset, p *plan) bool {
+	g := p.missing.segment
+	if len(p.cold) > 0 {
+		g = p.cold[0].segment
+	}
+	s.index.mu.RLock()
+	defer s.index.mu.RUnlock()
+	return g != nil && s.index.segments[g.id] != g
+}
+
+// collect fills the batch from the index and the tail cache, and lists what is missing from it.
+func (s *shard) collect(id engine.TopicID, from engine.Offset, into *engine.Batch, p *plan) {
+	x := s.index
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	t := x.topics[id]
+	if t == nil {
+		return
+	}
+	var last *arena
+	for i := t.find(from); i < len(t.extents); i++ {
+		e := &t.extents[i]
+		entries := e.entries
+		if e.section != 0 {
+			if entries = s.cache.get(e); entries == nil {
+				p.missing = *e
+				return
+			}
+		}
+		for j := searchEntries(entries, e.base, from); j < len(entries); j++ {
+			size := int(entries[j].size)
+			if n := len(into.Blocks); n > 0 && (p.bytes+size > into.BytesMax || n >= blocksMax) {
+				return
+			}
+			p.bytes += size
+			last = s.gather(e, &entries[j], into, p, last)
+		}
+	}
+}
+
+// gather adds one block to the batch. last is the arena that the batch pinned last.
+func (s *shard) gather(x *extent, e *entry, into *engine.Batch, p *plan, last *arena) *arena {
+	at := position{x.segment.id, int64(e.offset)}
+	a := last
+	if a == nil || a.base.segment != at.segment || at.offset < a.base.offset || at.offset >= a.base.offset+int64(a.published) {
+		a = s.index.tail.find(at)
+	}
+	b := engine.Block{Count: e.count}
+	b.First = x.offsetOf(e)
+	if a == nil {
+		p.cold = append(p.cold, cold{len(into.Blocks), x.segment, int64(e.offset), int(e.size)})
+		into.Blocks = append(into.Blocks, b)
+		return last
+	}
+	if a != last {
+		a.pin()
+		into.Keep(a)
+	}
+	var h recordHeader
+	record := a.mem[at.offset-a.base.offset:]
+	h.decode(record)
+	if h.kind != engine.KindBlock || h.stamp.First != b.First || h.length != e.size {
+		panic("bug: the index and the tail cache disagree about " + at.String())
+	}
+	b.Stamp = h.stamp
+	b.Body = record[blockHeaderBytes:][:h.length:h.length]
+	into.Blocks = append(into.Blocks, b)
+	return a
+}
+
+// coldBuffer is memory for blocks from files.
+type coldBuffer struct{ b []byte }
+
+var coldBuffers = sync.Pool{New: func() any { return new(coldBuffer) }}
+
+// coldKeepBytes is the largest buffer worth keeping.
+const coldKeepBytes = 2 * readRunBytes
+
+// Unpin implements engine.Pin.
+func (c *coldBuffer) Unpin() {
+	if cap(c.b) <= coldKeepBytes {
+		coldBuffers.Put(c)
+	}
+}
+
+// fetch reads the batch's missing blocks from their files. When that fails for the first block of the batch, the error is the answer; in
+// other cases the batch ends before the block that failed, so that what precedes it can be used, and the next Read meets the error.
+func (s *shard) fetch(t engine.TopicID, into *engine.Batch, p *plan) error {
+	for i := 0; i < len(p.cold); {
+		end := i + 1
+		for ; end < len(p.cold); end++ {
+			if !p.cold[end].adjoins(&p.cold[end-1], &p.cold[i]) {
+				break
+			}
+		}
+		if bad, err := s.fetchRun(t, into, p.cold[i:end]); err != nil {
+			into.Blocks = into.Blocks[:bad]
+			if bad == 0 {
+				into.Release()
+				return err
+			}
+			return nil
+		}
+		i = end
+	}
+	return nil
+}
+
+// adjoins tells whether a block is worth reading together with the one before it in a run that has a first.
+func (c *cold) adjoins(before, first *cold) bool {
+	gap := c.offset - before.offset - int64(recordBytes(engine.KindBlock, before.size))
+	return c.segment == before.segment && gap >= 0 && gap <= readGapBytes &&
+		c.offset+int64(c.size)-first.offset <= readRunBytes
+}
+
+// fetchRun reads blocks that lie close together. On an error it tells which block of the batch is the first without a body.
+func (s *shard) fetchRun(t engine.TopicID, into *engine.Batch, run []cold) (int, error) {
+	first, last := &run[0], &run[len(run)-1]
+	f, err := s.files.acquire(first.segment.id)
+	if err != nil {
+		return first.block, err
+	}
+	defer s.files.release(f)
+	n := int(last.offset-first.offset) + blockHeaderBytes + last.size
+	buffer := coldBuffers.Get().(*coldBuffer)
+	if cap(buffer.b) < n {
+		buffer.b = make([]byte, n)
+	}
+	buffer.b = buffer.b[:n]
+	into.Keep(buffer)
+	if err := readFull(f.file, buffer.b, first.offset); err == io.ErrUnexpectedEOF {
+		// Whatever is behind the end of the file cannot be what was written.
+		clear(buffer.b)
+	} else if err != nil {
+		return first.block, err
+	}
+	for i := range run {
+		c := &run[i]
+		if err := c.accept(buffer.b[c.offset-first.offset:], t, &into.Blocks[c.block]); err != nil {
+			err.File = path.Join(s.options.Dir, err.File)
+			s.damaged(err)
+			return c.block, err
+		}
+	}
+	return 0, nil
+}
+
+// accept checks the bytes that were read for a block and makes them the block's body.
+func (c *cold) accept(b []byte, t engine.TopicID, block *engine.Block) *engine.CorruptError {
+	var h recordHeader
+	bad := engine.CorruptError{File: segmentName(c.segment.id), Offset: c.offset, Topic: t}
+	switch {
+	case !h.check(b, c.segment.salt, c.offset):
+		bad.Reason = "the header of a block does not match its checksum"
+	case h.kind != engine.KindBlock || h.topic != t || h.stamp.First != block.First || h.count != block.Count || int(h.length) != c.size:
+		bad.Reason = "is another record than the index says"
+	case crc32.Checksum(b[blockHeaderBytes:][:c.size], castagnoli) != h.bodyCRC:
+		bad.Reason = "the body of a block does not match its checksum"
+	default:
+		block.Stamp = h.stamp
+		block.Body = b[blockHeaderBytes:][:c.size:c.size]
+		return nil
+	}
+	return &bad
+}
+
+// OffsetAt implements engine.Shard.
+func (s *shard) OffsetAt(ctx context.Context, id engine.TopicID, unixNano int64) (engine.Offset, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		offset, missing := s.offsetAt(id, unixNano)
+		if missing == nil {
+			return offset, nil
+		}
+		if _, err := s.entries(id, missing); err != nil && !(errors.Is(err, fs.ErrNotExist) && s.moved(id, 0, &plan{missing: *missing})) {
+			return 0, err
+		}
+	}
+}
+
+// offsetAt answers from the index, or names the extent whose entries it would need.
+func (s *shard) offsetAt(id engine.TopicID, unixNano int64) (engine.Offset, *extent) {
+	s.index.mu.RLock()
+	defer s.index.mu.RUnlock()
+	t := s.index.topics[id]
+	if t == nil {
+		return 0, nil
+	}
+	i := sort.Search(len(t.extents), func(i int) bool { return t.extents[i].lastTime >= unixNano })
+	if i == len(t.extents) {
+		return t.next, nil
+	}
+	x := &t.extents[i]
+	if unixNano <= x.baseTime {
+		return x.first, nil
+	}
+	entries := x.entries
+	if x.section != 0 {
+		if entries = s.cache.get(x); entries == nil {
+			missing := *x
+			return 0, &missing
+		}
+	}
+	j := sort.Search(len(entries), func(j int) bool { return x.timeOf(&entries[j]) >= unixNano })
+	if j == len(entries) {
+		return x.end, nil
+	}
+	return max(x.first, x.offsetOf(&entries[j])), nil
+}

@@ -1,0 +1,195 @@
+package disk
+
+import (
+	"path"
+
+	"github.com/posthaste-io/posthaste/internal/engine"
+)
+
+// Space runs out in an order that keeps the store alive:
+//
+//  1. Blocks are refused first, while the reserve is still free: ErrFull.
+//  2. Notes go on, into the active segment and the one that is ready, whose blocks on disk are set aside already.
+//  3. The reserve has room for one more segment, for checkpoints and for compaction: that is what frees space again.
+//
+// The state is looked at again and again, so refusing ends by itself.
+
+// sparesMax is how many files of retired segments are kept for their blocks on disk, which are faster to write than new ones.
+const sparesMax = 2
+
+// reserve is how much must be free for blocks to be taken.
+func (s *shard) reserve() int64 { return s.options.FreeReserveBytes + 2*s.checkpointBytes.Load() }
+
+// watchSpace decides whether blocks are taken.
+func (s *shard) watchSpace() {
+	free, err := s.options.FS.Free(s.options.Dir)
+	if err != nil {
+		s.options.Logger.Warn("free space is not known", "error", err)
+		return
+	}
+	s.free.Store(free)
+	was, reserve := s.full.Load(), s.reserve()
+	if was {
+		reserve += reserve / 8 // so that one segment does not switch it to and fro
+	}
+	s.mu.Lock()
+	retry := s.noNext && !s.closing
+	lacks := s.noNext && s.ready == nil
+	s.mu.Unlock()
+	full := free < reserve || lacks
+	if full {
+		s.dropSpares()
+	}
+	if full != was {
+		s.full.Store(full)
+		s.options.Logger.Warn("free space", "bytes", free, "reserve", s.reserve(), "taking messages", !full)
+	}
+	if retry {
+		s.prepareSoon()
+	}
+}
+
+// prepareSoon wakes the preparer.
+func (s *shard) prepareSoon() {
+	select {
+	case s.prepare <- struct{}{}:
+	default:
+	}
+}
+
+// prepareSegments is the preparer: it has the next segment ready before the active one is full, so that going on to it costs the
+// committer nothing but the seal.
+func (s *shard) prepareSegments() {
+	defer s.ended.Done()
+	for {
+		select {
+		case <-s.stop:
+			s.mu.Lock()
+			s.noNext = true // nobody waits for what will not come
+			s.announce()
+			s.mu.Unlock()
+			return
+		case <-s.prepare:
+			if err := s.prepareNext(); err != nil {
+				s.fail(err)
+			}
+		}
+	}
+}
+
+// prepareNext makes the segment that follows the active one. For want of space it leaves noNext set; other errors are a failing disk.
+func (s *shard) prepareNext() error {
+	o := s.options
+	s.mu.Lock()
+	if s.ready != nil || s.err != nil {
+		s.mu.Unlock()
+		return nil
+	}
+	h := segmentHeader{id: s.nextSegment, prev: s.active.id, size: o.SegmentBytes, created: o.Clock.Wall()}
+	s.nextSegment++
+	spare := ""
+	if n := len(s.spares); n > 0 {
+		spare, s.spares = s.spares[n-1], s.spares[:n-1]
+	}
+	s.mu.Unlock()
+
+	g, err := s.prepareWithin(h, spare)
+	s.mu.Lock()
+	s.ready, s.noNext = g, g == nil
+	s.announce()
+	s.mu.Unlock()
+	if g == nil || err != nil {
+		s.keeper.wake()
+	}
+	return err
+}
+
+// prepareWithin makes a segment if that leaves enough for checkpoints: nil without an error means that it does not.
+func (s *shard) prepareWithin(h segmentHeader, spare string) (*segment, error) {
+	o := s.options
+	if free, err := o.FS.Free(o.Dir); spare == "" && err == nil && free < h.size+s.reserve()/4 {
+		return nil, nil
+	}
+	g, err := createSegment(o.FS, o.Dir, s.engine.identity.store, h, spare)
+	if noSpace(err) {
+		return nil, nil
+	}
+	return g, err
+}
+
+// keepSpare decides whether a retired segment's file is kept, under a name, and counts it.
+func (s *shard) keepSpare(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.spares) >= sparesMax || s.full.Load() || s.closing {
+		return false
+	}
+	s.spares = append(s.spares, name)
+	return true
+}
+
+// dropSpares gives the spares' space back. A file that stays is found at the next start.
+func (s *shard) dropSpares() {
+	s.mu.Lock()
+	spares := s.spares
+	s.spares = nil
+	s.mu.Unlock()
+	for _, name := range spares {
+		if err := s.options.FS.Remove(path.Join(s.options.Dir, name)); err != nil {
+			s.options.Logger.Warn("a spare file stays", "file", name, "error", err)
+		}
+	}
+}
+
+// sortSpares keeps, of the spares that an earlier run left, those that can be used.
+func (s *shard) sortSpares() {
+	o := s.options
+	spares := s.spares
+	s.spares = nil
+	for _, name := range spares {
+		fits := false
+		if f, err := o.FS.Open(path.Join(o.Dir, name)); err == nil {
+			size, err := f.Size()
+			fits = err == nil && size == o.SegmentBytes
+			_ = f.Close()
+		}
+		if fits && s.keepSpare(name) {
+			continue
+		}
+		if err := o.FS.Remove(path.Join(o.Dir, name)); err != nil {
+			o.Logger.Warn("a spare file stays", "file", name, "error", err)
+		}
+	}
+}
+
+// tidy removes, after the last checkpoint, what only a running store uses: the spares, and the segment that was ready. What stays, for
+// whatever reason, is found at the next start.
+func (s *shard) tidy() {
+	s.dropSpares()
+	s.mu.Lock()
+	ready := s.unused
+	s.mu.Unlock()
+	if ready == 0 {
+		return
+	}
+	if err := s.options.FS.Remove(path.Join(s.options.Dir, segmentName(ready))); err != nil {
+		s.options.Logger.Warn("an unused segment stays", "file", segmentName(ready), "error", err)
+	}
+}
+
+// Trim implements engine.Shard. That a topic is gone is noted in the log too: a restart would otherwise bring its blocks back, and
+// nobody would know that they can go.
+func (s *shard) Trim(t engine.TopicID, before engine.Offset) {
+	s.index.trim(t, before)
+	if before != engine.Everything {
+		return
+	}
+	s.mu.Lock()
+	_, known := s.topics[t]
+	delete(s.topics, t)
+	s.mu.Unlock()
+	if known {
+		// A log that cannot take the note has answered ErrFailed or ErrFull to the owner already, and will not be trusted with less.
+		_, _ = s.enterOwn(kindForget, uint64(t), false)
+	}
+}
