@@ -220,7 +220,7 @@ func (s *Set) discard(to uint64) {
 	}
 }
 
-// discardIn forgets the offsets of the first chunk below a place in it.
+// discardIn forgets the offsets of the first chunk below a place in it. The place is not done, so neither its chunk nor its page is full.
 func (s *Set) discardIn(to uint) {
 	if s.chunks[0].below(to) == 0 {
 		return
@@ -330,9 +330,6 @@ func (s *Set) writablePage(c *chunk, p uint) *page {
 		if words, s.sparePage = s.sparePage, nil; words == nil {
 			words = new(page)
 		}
-		if c.counts[p] == pageOffsets {
-			words.fill()
-		}
 	case c.pagesFrozen&(1<<p) != 0:
 		thawed := *words
 		words = &thawed
@@ -381,12 +378,6 @@ func (c *chunk) below(to uint) uint64 {
 		}
 	}
 	return n
-}
-
-func (w *page) fill() {
-	for i := range w {
-		w[i] = ^uint64(0)
-	}
 }
 
 // firstZero is the first clear bit from a place on: pageOffsets if there is none.

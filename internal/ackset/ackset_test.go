@@ -152,7 +152,7 @@ func TestSetAgreesWithAMap(t *testing.T) {
 			sets := []*Set{{}}
 			sets[0].Reset(start)
 			models := []model{{done: map[uint64]bool{}, floor: start}}
-			for step := range 300 {
+			for step := range min(300, 30+2_000_000/int(span)) {
 				i := r.IntN(len(sets))
 				change(t, sets[i], &models[i], r, span)
 				if r.IntN(10) == 0 && len(sets) < 4 {
@@ -226,6 +226,28 @@ func TestAckInOrderKeepsNothing(t *testing.T) {
 	}
 	if s.chunks != nil || s.Floor() != 200_000 {
 		t.Fatalf("%d chunks, floor %d", len(s.chunks), s.Floor())
+	}
+}
+
+// TestFloorCrossesEdges: the floor goes over the end of a page and of a chunk while something beyond is done, or nothing is.
+func TestFloorCrossesEdges(t *testing.T) {
+	for _, edge := range []uint64{pageOffsets, chunkOffsets, 3 * chunkOffsets} {
+		for _, ahead := range []uint64{0, 1, 2, 5000, 70_000} {
+			t.Run(fmt.Sprintf("edge=%d,ahead=%d", edge, ahead), func(t *testing.T) {
+				var s Set
+				s.Reset(edge - 3)
+				s.Add(edge + ahead)
+				for off := edge - 3; off < edge+3; off++ {
+					if want := off != edge+ahead; s.Contains(off) == want || s.Add(off) != want {
+						t.Fatalf("offset %d was not yet done: %v", off, !want)
+					}
+					verifyRules(t, &s)
+				}
+				if !s.Contains(edge+ahead) || s.Done(edge+100_000) != edge+3+min(1, ahead/3) {
+					t.Fatalf("%d done", s.Done(edge+100_000))
+				}
+			})
+		}
 	}
 }
 
