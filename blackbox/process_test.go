@@ -234,30 +234,49 @@ func contents(t *testing.T, dir string) map[string]string {
 func refuses(t *testing.T, b *process.Broker, words ...string) {
 	t.Helper()
 	before := contents(t, b.Data)
-	log := new(process.Log)
-	refused := &process.Broker{Addr: b.Addr, Data: b.Data, Log: log}
-	if err := refused.Launch(); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	if err := refused.Wait(ctx); err == nil || ctx.Err() != nil {
-		t.Errorf("it ended with %v, want a refusal with a status other than 0", err)
-		if err := refused.Kill(); err != nil {
-			t.Error(err)
-		}
+	ended, output := attempt(t, b)
+	if !ended {
+		t.Errorf("it started, want a refusal")
+		return
 	}
 	for _, word := range words {
-		if !strings.Contains(log.String(), word) {
-			t.Errorf("it said %q, want %q in it", log, word)
+		if !strings.Contains(output, word) {
+			t.Errorf("it said %q, want %q in it", output, word)
 		}
-	}
-	if strings.Contains(log.String(), "goroutine ") {
-		t.Errorf("it panicked: %s", log)
 	}
 	if after := contents(t, b.Data); !maps.Equal(before, after) {
 		t.Errorf("the data directory changed from\n%v\nto\n%v", before, after)
 	}
+}
+
+// attempt starts a broker and says whether it gave up, which it must do with a status other than 0. One that did not runs on.
+func attempt(t *testing.T, b *process.Broker) (ended bool, output string) {
+	t.Helper()
+	log := new(process.Log)
+	b.Log = log
+	if err := b.Launch(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Kill(); err != nil {
+			t.Error(err)
+		}
+		if alarm := log.Alarm(); alarm != "" {
+			t.Errorf("it has a defect: %s", alarm)
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := b.Ready(ctx); err == nil {
+		return false, log.String()
+	}
+	if ctx.Err() != nil {
+		t.Fatalf("it neither started nor gave up: %s", log)
+	}
+	if err := b.Wait(ctx); err == nil {
+		t.Errorf("it gave up with status 0: %s", log)
+	}
+	return true, log.String()
 }
 
 func TestSecondInstanceIsRefused(t *testing.T) {
@@ -316,32 +335,83 @@ func TestDataPathThatIsAFileIsRefused(t *testing.T) {
 	refuses(t, b, b.Data)
 }
 
-// damaged is a stopped broker whose data directory holds messages and a checkpoint.
-func damaged(t *testing.T) *process.Broker {
+// stored is what a stopped broker's data directory holds.
+type stored struct {
+	dir  string
+	sub  string
+	data []string // of the messages
+}
+
+// store fills a data directory with messages, in segments and checkpoints of two lives.
+func store(t *testing.T) *stored {
 	t.Helper()
-	s := own(t)
-	topic, _ := s.pair(t, "x")
-	for range 20 {
-		s.publish(t, topic, strings.Repeat("content ", 1000))
-	}
-	s.restart(t, false)
-	for range 20 {
-		s.publish(t, topic, strings.Repeat("content ", 1000))
+	s := own(t, "--segment-size", "32MiB")
+	topic, sub := s.pair(t, "x")
+	kept := &stored{dir: s.broker.Data, sub: sub}
+	for life := range 3 {
+		for i := range 20 {
+			data := strings.Repeat(fmt.Sprintf("message %d of life %d ", i, life), 500)
+			s.publish(t, topic, data)
+			kept.data = append(kept.data, data)
+		}
+		if life < 2 {
+			s.restart(t, life == 1)
+		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := s.broker.Stop(ctx); err != nil {
 		t.Fatal(err)
 	}
-	return s.broker
+	slices.Sort(kept.data)
+	return kept
 }
 
-func TestEveryDamagedFileIsRefused(t *testing.T) {
+// copyOf is a broker on a copy of the data directory.
+func (k *stored) copyOf(t *testing.T) *process.Broker {
+	t.Helper()
+	b := ownBroker(t, "--segment-size", "32MiB")
+	if err := os.CopyFS(b.Data, os.DirFS(k.dir)); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// whole checks that a running broker has everything.
+func (k *stored) whole(t *testing.T, b *process.Broker) {
+	t.Helper()
+	s := connect(t, b.Addr, b)
+	got := dataOf(s.pull(t, k.sub, len(k.data)))
+	slices.Sort(got)
+	if !slices.Equal(got, k.data) {
+		t.Error("the messages are not those that were stored")
+	}
+}
+
+// TestDamageIsRefusedOrHarmless damages each file in turn. The broker must name the file, and then either give up and leave everything as
+// it is, or, where another file holds the same, start with nothing missing.
+func TestDamageIsRefusedOrHarmless(t *testing.T) {
 	t.Parallel()
-	b := damaged(t)
-	files := slices.Sorted(maps.Keys(contents(t, b.Data)))
-	tried := 0
-	for _, path := range files {
+	kept := store(t)
+	damages := []struct {
+		name string
+		do   func(data []byte) []byte
+	}{
+		{"first bytes changed", func(data []byte) []byte {
+			for i := range min(64, len(data)) {
+				data[i] ^= 0x55
+			}
+			return data
+		}},
+		{"one bit flipped", func(data []byte) []byte {
+			data[min(len(data)/2, 5000)] ^= 4
+			return data
+		}},
+		{"emptied", func([]byte) []byte { return nil }},
+		{"cut in half", func(data []byte) []byte { return data[:len(data)/2] }},
+	}
+	for _, path := range slices.Sorted(maps.Keys(contents(t, kept.dir))) {
+		name := filepath.Base(path)
 		data, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -349,31 +419,43 @@ func TestEveryDamagedFileIsRefused(t *testing.T) {
 		if len(data) == 0 {
 			continue // a lock file holds nothing that could be damaged
 		}
-		tried++
-		t.Run("first bytes of "+filepath.Base(path), func(t *testing.T) {
-			bad := slices.Clone(data)
-			for i := range min(64, len(bad)) {
-				bad[i] ^= 0x55
+		for _, damage := range damages {
+			t.Run(name+" "+damage.name, func(t *testing.T) {
+				b := kept.copyOf(t)
+				if err := os.WriteFile(filepath.Join(b.Data, name), damage.do(slices.Clone(data)), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				kept.survives(t, b, name)
+			})
+		}
+		t.Run(name+" removed", func(t *testing.T) {
+			b := kept.copyOf(t)
+			if err := os.Remove(filepath.Join(b.Data, name)); err != nil {
+				t.Fatal(err)
 			}
-			write(t, path, bad)
-			defer write(t, path, data)
-			refuses(t, b, filepath.Base(path))
-		})
-		t.Run("emptied "+filepath.Base(path), func(t *testing.T) {
-			write(t, path, nil)
-			defer write(t, path, data)
-			refuses(t, b, filepath.Base(path))
+			kept.survives(t, b, name)
 		})
 	}
-	if tried == 0 {
-		t.Fatalf("no file to damage among %q", files)
-	}
-	start(t, b) // whole again, it starts
+	t.Run("nothing", func(t *testing.T) {
+		b := kept.copyOf(t)
+		start(t, b)
+		kept.whole(t, b)
+	})
 }
 
-func write(t *testing.T, path string, data []byte) {
+// survives checks what a broker does about one damaged or missing file.
+func (k *stored) survives(t *testing.T, b *process.Broker, name string) {
 	t.Helper()
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
+	before := contents(t, b.Data)
+	ended, output := attempt(t, b)
+	if !strings.Contains(output, name) {
+		t.Errorf("it did not name the file: %s", output)
+	}
+	if !ended {
+		k.whole(t, b)
+		return
+	}
+	if after := contents(t, b.Data); !maps.Equal(before, after) {
+		t.Errorf("it gave up and left a changed data directory\n%v\nwhich was\n%v", after, before)
 	}
 }

@@ -27,6 +27,9 @@ func judgeFaults(h *History, o Options) []Violation {
 	if float64(bitten) < o.Bitten*float64(len(h.faults)) {
 		found = append(found, violationf("only %d of %d faults hit a call or a stream", bitten, len(h.faults)))
 	}
+	if o.Bitten < 0 {
+		return found
+	}
 	first, last := h.faults[0], h.faults[len(h.faults)-1]
 	before, after := false, false
 	for _, p := range h.publishes {

@@ -21,7 +21,8 @@ type Options struct {
 	AliveWithin time.Duration
 	// Faults is how many faults the run must contain: default 0.
 	Faults int
-	// Bitten is the share of faults, 0 to 1, during which a client must have lost a call or a stream: default 0.5.
+	// Bitten is the share of faults, 0 to 1, during which a client must have lost a call or a stream: default 0.5. Below 0 no fault need
+	// hit anything, as when they are meant for a broker at rest.
 	Bitten float64
 }
 

@@ -41,6 +41,12 @@ func TestFaultsMustBite(t *testing.T) {
 			6 p publish unknown msg=b
 			8 x fault ok` + publishA + openStream + receiveA + ackA, []string{"faults"}},
 	})
+	rest := publishA + openStream + receiveA + ackA + `
+		1000 x fault invoke
+		1100 x fault ok`
+	if report := Judge(NewHistory(script(t, rest)), Options{Bitten: -1}); !report.OK() {
+		t.Errorf("fault at rest, none asked to hit: voids %+v", report.Voids)
+	}
 	report := Judge(NewHistory(script(t, bitten)), Options{Faults: 2})
 	if report.OK() || len(report.Violations) != 0 {
 		t.Errorf("a run with fewer faults than asked for: violations %d, voids %d; want it void", len(report.Violations), len(report.Voids))
