@@ -1,0 +1,166 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// row says what the code of a package, without its tests, may import besides the standard library: packages of this module by their
+// directories, others by their import paths. A name that ends in /... stands for everything below it as well.
+type row struct {
+	pkg string
+	may string
+}
+
+// order is the partial order of the packages. A package stands below everything that it may import, so that one reading from top to
+// bottom meets nothing before it was explained. The pure parts come first and know nothing of storage, network or time.
+var order = []row{
+	// The ground: the standard library only.
+	{"internal/clock", ""},
+	{"internal/limit", ""},
+	{"internal/wheel", ""},
+	{"internal/ackset", ""},
+	{"internal/listen", ""},
+	{"internal/vfs", "golang.org/x/sys/unix"},
+	{"internal/engine", ""},
+
+	// Pure rules.
+	{"internal/wire", "internal/limit google.golang.org/grpc/encoding/... google.golang.org/grpc/mem google.golang.org/protobuf/encoding/protowire"},
+	{"internal/lease", "internal/wheel internal/ackset"},
+	{"internal/catalog", "internal/limit " + api},
+	{"internal/ledger", "internal/engine internal/ackset"},
+
+	// Engines, and the contract that they are held against.
+	{"internal/engine/enginetest", "internal/engine internal/clock"},
+	{"internal/engine/memory", "internal/engine internal/clock"},
+	{"internal/engine/disk", "internal/engine internal/clock internal/vfs"},
+
+	// The core, then the fronts, which translate onto it.
+	{"internal/broker", "internal/engine internal/ledger internal/lease internal/ackset internal/wheel internal/catalog internal/wire internal/limit internal/clock " + api},
+	{"internal/google", "internal/broker internal/catalog internal/wire internal/limit google.golang.org/grpc/... " + api},
+
+	// What judges the broker. None of it shares code with the broker, or the broker's mistakes with it.
+	{"check", ""},
+	{"check/cmd", "check"},
+	{"chaos", ""},
+	{"chaos/process", ""},
+	{"blackbox", ""},
+	{"mutation", ""},
+	{"internal/policy", ""},
+	{"bench/report", ""},
+	{"bench/load", "golang.org/x/sync/errgroup google.golang.org/grpc/... " + api},
+	{"bench/host", "bench/load golang.org/x/sys/unix"},
+	{"bench/peer", "bench/load github.com/nats-io/nats-server/v2/server github.com/nats-io/nats.go/... golang.org/x/sync/errgroup google.golang.org/grpc/... " + api},
+	{"bench/target", "bench/host bench/load bench/peer bench/report golang.org/x/sync/errgroup " + api},
+	{"bench", "bench/peer bench/report bench/target"},
+
+	// The binary. It alone chooses an engine, and it carries the load generator.
+	{"internal/config", "github.com/spf13/pflag go.yaml.in/yaml/v4"},
+	{"cmd/posthaste", "internal/... bench/... github.com/spf13/cobra github.com/spf13/pflag golang.org/x/sync/errgroup golang.org/x/sys/unix golang.org/x/term google.golang.org/grpc/... " + api},
+}
+
+// api is the generated code of google.pubsub.v1 and what a message of it cannot be handled without.
+const api = "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb google.golang.org/grpc/codes google.golang.org/grpc/status google.golang.org/protobuf/..."
+
+func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
+	rows := make(map[string]row, len(order))
+	for _, r := range order {
+		if _, twice := rows[r.pkg]; twice {
+			t.Errorf("%s stands twice in the order", r.pkg)
+		}
+		rows[r.pkg] = r
+	}
+	seen := make(map[string]bool)
+	for _, file := range load(t).code {
+		r, known := rows[file.pkg]
+		if !known && !seen[file.pkg] {
+			t.Errorf("%s has no place in the import order", file.pkg)
+		}
+		seen[file.pkg] = true
+		if !known || file.test {
+			continue
+		}
+		for _, imported := range file.imports() {
+			if !isStandard(imported) && !r.allows(inModule(imported)) {
+				t.Errorf("%s: %s may not import %s", file.name, file.pkg, inModule(imported))
+			}
+		}
+	}
+	for _, r := range order {
+		if !seen[r.pkg] {
+			t.Errorf("%s stands in the import order and does not exist", r.pkg)
+		}
+	}
+}
+
+func TestTheOrderNamesNothingBeforeItsPlace(t *testing.T) {
+	for i, r := range order {
+		for name := range strings.FieldsSeq(r.may) {
+			later := slices.ContainsFunc(order[i:], func(other row) bool { return other.pkg == name })
+			if later {
+				t.Errorf("%s may import %s, which stands below it", r.pkg, name)
+			}
+		}
+	}
+}
+
+// Tests may import more than the code beside them, up to a point.
+func TestWhatTestsMayNotImport(t *testing.T) {
+	for _, file := range load(t).code {
+		if !file.test {
+			continue
+		}
+		for _, imported := range file.imports() {
+			name := inModule(imported)
+			switch {
+			case belongsTo(name, "cmd"), belongsTo(name, "mutation"):
+				t.Errorf("%s: nothing imports %s", file.name, name)
+			case belongsTo(file.pkg, "internal") && !belongsTo(name, "internal") && name != imported:
+				t.Errorf("%s: tests of the broker do not need %s", file.name, name)
+			case belongsTo(file.pkg, "check") && !isStandard(imported) && !belongsTo(name, "check"):
+				t.Errorf("%s: the history checker rests on the standard library alone, not on %s", file.name, name)
+			case !belongsTo(file.pkg, "internal") && !belongsTo(file.pkg, "cmd") && belongsTo(name, "internal"):
+				t.Errorf("%s: %s judges the broker from outside and shares no code with it, such as %s", file.name, file.pkg, name)
+			}
+		}
+	}
+}
+
+// TestOnlyTheBinaryChoosesAnEngine says it apart from the table, where an addition would be easy to overlook.
+func TestOnlyTheBinaryChoosesAnEngine(t *testing.T) {
+	for _, file := range load(t).code {
+		for _, imported := range file.imports() {
+			name := inModule(imported)
+			if !file.test && belongsTo(name, "internal/engine/disk") && file.pkg != "cmd/posthaste" && !belongsTo(file.pkg, "internal/engine/disk") {
+				t.Errorf("%s: only cmd/posthaste imports %s", file.name, name)
+			}
+			if !file.test && belongsTo(name, "internal/engine/enginetest") {
+				t.Errorf("%s: only tests import %s", file.name, name)
+			}
+		}
+	}
+}
+
+func (r row) allows(name string) bool {
+	for allowed := range strings.FieldsSeq(r.may) {
+		below, is := strings.CutSuffix(allowed, "/...")
+		if name == allowed || is && belongsTo(name, below) {
+			return true
+		}
+	}
+	return false
+}
+
+// inModule turns the import path of a package of this module into its directory, and leaves others as they are.
+func inModule(imported string) string {
+	if imported == module {
+		return "."
+	}
+	return strings.TrimPrefix(imported, module+"/")
+}
+
+func isStandard(imported string) bool {
+	first, _, _ := strings.Cut(imported, "/")
+	return !strings.Contains(first, ".")
+}
