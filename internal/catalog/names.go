@@ -65,12 +65,6 @@ func ValidTopicName(name []byte) bool {
 	return valid
 }
 
-// ValidSubscriptionName reports whether ParseSubscription would take the name, without allocating.
-func ValidSubscriptionName(name []byte) bool {
-	_, _, valid := split(name, subscriptions)
-	return valid
-}
-
 // BadName is the refusal of a name that does not have the form of its kind.
 func BadName(name string) error {
 	return invalid("Invalid resource name given (name=%s). Refer to https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names for more information.",
