@@ -66,7 +66,4 @@ func (q *Queue) dismiss(h Holder) {
 		q.freeEntry(list)
 	}
 	*o = holder{}
-	for last := len(q.holders) - 1; q.holders[last].status == absent; last-- {
-		q.holders = q.holders[:last]
-	}
 }

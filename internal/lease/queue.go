@@ -266,9 +266,9 @@ func (q *Queue) Reset() {
 	q.keys.reset()
 	q.bytes, q.out, q.streak, q.unseen, q.lowest = 0, 0, 0, 0, math.MaxUint64
 	q.failed = nil
-	for h := len(q.holders) - 1; h >= 0; h-- {
+	for h := range q.holders {
 		q.holders[h].messages, q.holders[h].bytes = 0, 0
-		q.dismiss(Holder(h)) // which may make the slice shorter
+		q.dismiss(Holder(h))
 	}
 	q.shrink()
 }
