@@ -7,6 +7,7 @@ import (
 	"path"
 	"sync"
 
+	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/vfs"
 )
 
@@ -22,6 +23,7 @@ type fileCache struct {
 	open    map[uint64]*readFile
 	retired map[uint64]bool
 	uses    uint64
+	closed  bool
 }
 
 // readFile is an open file and how many read from it. The cache's lock guards all but file.
@@ -49,6 +51,9 @@ func (c *fileCache) acquire(id uint64) (*readFile, error) {
 		f.readers++
 		f.used = c.uses
 		return f, nil
+	}
+	if c.closed {
+		return nil, engine.ErrClosed
 	}
 	if c.retired[id] {
 		return nil, fmt.Errorf("segment %d: %w", id, fs.ErrNotExist)
@@ -124,6 +129,7 @@ func (c *fileCache) close() {
 		c.drop(f)
 	}
 	clear(c.open)
+	c.closed = true
 }
 
 // readFull fills b from a byte of the file: the file's end is an io.ErrUnexpectedEOF.

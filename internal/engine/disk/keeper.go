@@ -302,8 +302,10 @@ func (s *shard) discard(g *segment) error {
 	unread := s.files.retire(g.id)
 	name := path.Join(o.Dir, segmentName(g.id))
 	var err error
-	if unread && g.fileBytes == o.SegmentBytes && s.keepSpare(spareName(g.id)) {
-		err = o.FS.Rename(name, path.Join(o.Dir, spareName(g.id)))
+	if unread && g.fileBytes == o.SegmentBytes && s.wantSpare() {
+		if err = o.FS.Rename(name, path.Join(o.Dir, spareName(g.id))); err == nil {
+			s.addSpare(spareName(g.id))
+		}
 	} else {
 		err = o.FS.Remove(name)
 	}

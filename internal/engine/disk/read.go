@@ -49,7 +49,7 @@ func (s *shard) Read(ctx context.Context, t engine.TopicID, from engine.Offset, 
 		plans.Put(p)
 	}()
 	for {
-		if err := ctx.Err(); err != nil {
+		if err := s.readable(ctx); err != nil {
 			return err
 		}
 		into.Release()
@@ -66,6 +66,19 @@ func (s *shard) Read(ctx context.Context, t engine.TopicID, from engine.Offset, 
 		}
 		return err
 	}
+}
+
+// readable tells why nothing can be read: the shard is somebody else's or nobody's, or the caller has given up. A log that failed
+// can still be read, for what it has is durable.
+func (s *shard) readable(ctx context.Context) error {
+	select {
+	case <-s.halted:
+		if err := s.failure(); !errors.Is(err, engine.ErrFailed) {
+			return err
+		}
+	default:
+	}
+	return ctx.Err()
 }
 
 // moved tells whether the index has changed since the plan was made: the segment that could not be opened was given back meanwhile.
@@ -238,7 +251,7 @@ func (c *cold) accept(b []byte, t engine.TopicID, block *engine.Block) *engine.C
 // OffsetAt implements engine.Shard.
 func (s *shard) OffsetAt(ctx context.Context, id engine.TopicID, unixNano int64) (engine.Offset, error) {
 	for {
-		if err := ctx.Err(); err != nil {
+		if err := s.readable(ctx); err != nil {
 			return 0, err
 		}
 		offset, missing := s.offsetAt(id, unixNano)

@@ -241,6 +241,8 @@ func (r *recovery) account() error {
 	if r.tail.id < r.mark.segment {
 		return r.refuse(segmentName(r.mark.segment), "is missing: "+epochName+" says that the log went on in it")
 	}
+	// Segments that were made ready behind the tail and never written to: appenders may be ahead of the committer by several.
+	unused := map[uint64]bool{r.tail.id: true}
 	for _, id := range slices.Sorted(maps.Keys(r.heads)) {
 		h := r.heads[id]
 		switch {
@@ -248,7 +250,7 @@ func (r *recovery) account() error {
 		case h.compacted() || id < r.used.at.segment:
 			// Compacted segments count from the first checkpoint that lists them, and old ones until the last that does.
 			r.leftovers = append(r.leftovers, segmentName(id))
-		case h.prev == r.tail.id && h.prevEnd == 0:
+		case unused[h.prev] && h.prevEnd == 0:
 			used, err := r.hasCommits(id)
 			if err != nil {
 				return err
@@ -256,7 +258,8 @@ func (r *recovery) account() error {
 			if used {
 				return r.refuse(segmentName(h.prev), "ends before the commits that "+segmentName(id)+" goes on with")
 			}
-			r.temps = append(r.temps, segmentName(id)) // made ready, and never used
+			unused[id] = true
+			r.temps = append(r.temps, segmentName(id))
 		case r.heads[h.prev].id == 0:
 			return r.refuse(segmentName(h.prev), "is missing: "+segmentName(id)+" follows it")
 		default:

@@ -117,15 +117,17 @@ func (s *shard) prepareWithin(h segmentHeader, spare string) (*segment, error) {
 	return g, err
 }
 
-// keepSpare decides whether a retired segment's file is kept, under a name, and counts it.
-func (s *shard) keepSpare(name string) bool {
+// wantSpare tells whether the file of a retired segment is worth keeping. Only the keeper adds spares, so the answer stays true.
+func (s *shard) wantSpare() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.spares) >= sparesMax || s.full.Load() || s.closing {
-		return false
-	}
+	return len(s.spares) < sparesMax && !s.full.Load() && !s.closing
+}
+
+func (s *shard) addSpare(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.spares = append(s.spares, name)
-	return true
 }
 
 // dropSpares gives the spares' space back. A file that stays is found at the next start.
@@ -153,7 +155,8 @@ func (s *shard) sortSpares() {
 			fits = err == nil && size == o.SegmentBytes
 			_ = f.Close()
 		}
-		if fits && s.keepSpare(name) {
+		if fits && s.wantSpare() {
+			s.addSpare(name)
 			continue
 		}
 		if err := o.FS.Remove(path.Join(o.Dir, name)); err != nil {
