@@ -18,6 +18,7 @@ type reader struct {
 	block int            // in batch.Blocks
 	index uint32         // of the message that rest begins with, in that block
 	rest  []byte
+	last  message // what at gave last: it is asked for when a message is admitted and again when it is taken
 }
 
 // readBytesMax is how much is read at a time when messages come from the disk.
@@ -33,6 +34,9 @@ type message struct {
 
 // at gives the message at the offset or, when that is gone, the next there is; false when there is none.
 func (r *reader) at(ctx context.Context, off engine.Offset) (message, bool, error) {
+	if r.last.bytes != nil && r.last.offset == off {
+		return r.last, true, nil
+	}
 	if !r.seek(off) {
 		if err := r.load(ctx, off); err != nil || len(r.batch.Blocks) == 0 {
 			return message{}, false, err
@@ -44,9 +48,9 @@ func (r *reader) at(ctx context.Context, off engine.Offset) (message, bool, erro
 	}
 	b := &r.batch.Blocks[r.block]
 	bytes, rest := wire.Next(r.rest)
-	m := message{offset: off, id: b.ID + uint64(r.index), time: b.Time, bytes: bytes}
+	r.last = message{offset: off, id: b.ID + uint64(r.index), time: b.Time, bytes: bytes}
 	r.rest, r.index = rest, r.index+1
-	return m, true, nil
+	return r.last, true, nil
 }
 
 // seek goes to an offset in the blocks at hand.
@@ -98,5 +102,6 @@ func (r *reader) release() {
 		r.spent[i].Release()
 	}
 	r.spent = r.spent[:0]
+	r.last = message{}
 	r.enter(0)
 }

@@ -156,7 +156,7 @@ func (b *Broker) CreateSubscription(ctx context.Context, in *pubsubpb.Subscripti
 	case t == nil:
 		return nil, catalog.NotFound(in.Topic)
 	}
-	if err := b.checkReferences(config); err != nil {
+	if err := b.checkReferences(config, nil); err != nil {
 		return nil, err
 	}
 	return config, b.putSubscription(ctx, ledger.SubscriptionID(b.last.Add(1)), t.durable.ID, config)
@@ -166,10 +166,12 @@ func (b *Broker) putSubscription(ctx context.Context, id ledger.SubscriptionID, 
 	return b.note(ctx, ledger.AppendSubscription(nil, id, t, config.Name, catalog.Encode(config)))
 }
 
-// checkReferences says whether what a subscription names is there.
-func (b *Broker) checkReferences(config *pubsubpb.Subscription) error {
-	if dead := config.GetDeadLetterPolicy().GetDeadLetterTopic(); dead != "" && b.topic(dead) == nil {
-		return catalog.NotFound(dead)
+// checkReferences says whether the topics are there that a creation (nil mask) or an update names.
+func (b *Broker) checkReferences(config *pubsubpb.Subscription, mask *fieldmaskpb.FieldMask) error {
+	for _, name := range catalog.SubscriptionReferences(config, mask) {
+		if b.topic(name) == nil {
+			return catalog.NotFound(name)
+		}
 	}
 	return nil
 }
@@ -204,23 +206,7 @@ func (b *Broker) GetSubscription(name string) (*pubsubpb.Subscription, error) {
 
 // UpdateSubscription changes the fields that the mask names.
 func (b *Broker) UpdateSubscription(ctx context.Context, in *pubsubpb.Subscription, mask *fieldmaskpb.FieldMask) (*pubsubpb.Subscription, error) {
-	return b.editSubscription(ctx, in.GetName(), func(current *pubsubpb.Subscription) (*pubsubpb.Subscription, error) {
-		return catalog.UpdateSubscription(current, in, mask)
-	})
-}
-
-// ModifyPushConfig replaces a subscription's push configuration; an empty one turns it into a pull subscription.
-func (b *Broker) ModifyPushConfig(ctx context.Context, name string, push *pubsubpb.PushConfig) error {
-	if push == nil {
-		push = &pubsubpb.PushConfig{}
-	}
-	mask := &fieldmaskpb.FieldMask{Paths: []string{"push_config"}}
-	_, err := b.UpdateSubscription(ctx, &pubsubpb.Subscription{Name: name, PushConfig: push}, mask)
-	return err
-}
-
-// editSubscription replaces a subscription's configuration by what edit makes of it.
-func (b *Broker) editSubscription(ctx context.Context, name string, edit func(*pubsubpb.Subscription) (*pubsubpb.Subscription, error)) (*pubsubpb.Subscription, error) {
+	name := in.GetName()
 	defer b.names.lock(name)()
 	s, err := b.Subscription(name)
 	if err != nil {
@@ -232,14 +218,24 @@ func (b *Broker) editSubscription(ctx context.Context, name string, edit func(*p
 	if err != nil {
 		return nil, err
 	}
-	config, err := edit(current)
+	config, err := catalog.UpdateSubscription(current, in, mask)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.checkReferences(config); err != nil {
+	if err := b.checkReferences(config, mask); err != nil {
 		return nil, err
 	}
 	return config, b.putSubscription(ctx, s.durable.ID, s.durable.Topic.ID, config)
+}
+
+// ModifyPushConfig replaces a subscription's push configuration; an empty one turns it into a pull subscription.
+func (b *Broker) ModifyPushConfig(ctx context.Context, name string, push *pubsubpb.PushConfig) error {
+	if push == nil {
+		push = &pubsubpb.PushConfig{}
+	}
+	mask := &fieldmaskpb.FieldMask{Paths: []string{"push_config"}}
+	_, err := b.UpdateSubscription(ctx, &pubsubpb.Subscription{Name: name, PushConfig: push}, mask)
+	return err
 }
 
 // DeleteSubscription deletes a subscription and its backlog.
