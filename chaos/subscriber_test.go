@@ -126,13 +126,18 @@ func (s *subscriber) record(process string, messages []*pb.ReceivedMessage) {
 	for _, m := range messages {
 		events = append(events, check.Event{
 			Process: process, Op: check.OpReceive, Phase: check.PhaseOK, Subscription: s.plan.name,
-			Key: m.Message.OrderingKey, Payload: payloadOf(m.Message.Data), SHA256: digest(m.Message), Bytes: int64(proto.Size(m.Message)),
+			Key: m.Message.OrderingKey, Payload: payloadOf(m.Message.Data), SHA256: digest(m.Message), Bytes: sizeOf(m.Message),
 			MessageID: m.Message.MessageId, PublishTimeNS: m.Message.PublishTime.AsTime().UnixNano(), AckID: m.AckId,
 			Attempt: int(m.DeliveryAttempt), DeadlineNS: streamDeadline * int64(time.Second),
 		})
 	}
 	s.history.Record(events...)
 	s.received.Add(int64(len(messages)))
+}
+
+// sizeOf is what flow control counts: the message as it was published, without what the broker added.
+func sizeOf(m *pb.PubsubMessage) int64 {
+	return int64(proto.Size(&pb.PubsubMessage{Data: m.Data, Attributes: m.Attributes, OrderingKey: m.OrderingKey}))
 }
 
 // acknowledge makes a call, whose answer confirms the acknowledgements.
