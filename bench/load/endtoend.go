@@ -134,6 +134,15 @@ func (s *subscriber) wait(ctx context.Context, published uint64, stallMax time.D
 	}
 }
 
+// countFrom leaves deliveries of messages sent before that time out of the latencies.
+func (d *drain) countFrom(nanoseconds int64) {
+	for _, s := range d.subscribers {
+		for _, stream := range s.streams {
+			stream.countFrom.Store(nanoseconds)
+		}
+	}
+}
+
 // close ends all streams.
 func (d *drain) close() error {
 	var all error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -52,6 +53,7 @@ func (c *Client) Paced(ctx context.Context, work PacedWork) (*PacedResult, error
 	if err != nil {
 		return nil, fmt.Errorf("paced: %w", err)
 	}
+	d.countFrom(math.MaxInt64) // nothing, until the warm-up is over
 	result := &PacedResult{}
 	published, err := c.publishPaced(ctx, work, d, result)
 	if err == nil {
@@ -77,9 +79,7 @@ func (c *Client) publishPaced(ctx context.Context, work PacedWork, d *drain, res
 		if published, err = c.schedule(ctx, work.Warmup, work.PerSecond, 0, false, queue); err != nil {
 			return err
 		}
-		for _, stream := range d.subscribers[0].streams {
-			stream.countFrom.Store(c.clock.now())
-		}
+		d.countFrom(c.clock.now())
 		edge(work.Edge)
 		start := time.Now()
 		published, err = c.schedule(ctx, work.Duration, work.PerSecond, published, true, queue)

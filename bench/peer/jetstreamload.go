@@ -30,21 +30,37 @@ type JetStreamWork struct {
 	Connections int
 	PendingMax  int // on each connection
 	Duration    time.Duration
-	Consume     bool   // receive and acknowledge at the same time, and drain
+	Receive     Receive
 	Edge        func() // called at the start and at the end; may be nil
 }
+
+// Receive says when the consumer of a JetStreamWork begins; it receives and acknowledges until the last message.
+type Receive int
+
+// The choices of Receive.
+const (
+	ReceiveNever  Receive = iota
+	ReceiveAfter          // once everything is published: both sides at their fastest
+	ReceiveDuring         // from the start: end to end
+)
 
 // JetStreamResult counts answered publishes and acknowledged messages.
 type JetStreamResult struct {
 	Published      uint64
 	Consumed       uint64
 	PublishElapsed time.Duration
-	Elapsed        time.Duration // until the last message was consumed
+	ConsumeElapsed time.Duration // from when the consumer began until the last message
+	Elapsed        time.Duration // from the first publish until the last message
 }
 
 // PublishPerSecond is the rate of answered publishes.
 func (r *JetStreamResult) PublishPerSecond() float64 {
 	return float64(r.Published) / r.PublishElapsed.Seconds()
+}
+
+// ConsumePerSecond is the rate of acknowledged messages while the consumer ran.
+func (r *JetStreamResult) ConsumePerSecond() float64 {
+	return float64(r.Consumed) / r.ConsumeElapsed.Seconds()
 }
 
 // PerSecond is the rate of the slower side over the whole run.
@@ -68,7 +84,8 @@ func LoadJetStream(ctx context.Context, address string, work JetStreamWork) (res
 type natsLoad struct {
 	work        JetStreamWork
 	connections []*nats.Conn
-	streams     []jetstream.JetStream
+	streams     []jetstream.JetStream // for publishing
+	receiving   jetstream.JetStream   // nil when nothing is received
 	failed      atomic.Pointer[error] // the first publish that was refused
 	consuming   jetstream.ConsumeContext
 	consumed    atomic.Uint64
@@ -80,7 +97,7 @@ type natsLoad struct {
 func (l *natsLoad) open(ctx context.Context, address string) error {
 	l.opened = time.Now()
 	connections := l.work.Connections
-	if l.work.Consume {
+	if l.work.Receive != ReceiveNever {
 		connections++ // the last one receives
 	}
 	for range connections {
@@ -99,20 +116,19 @@ func (l *natsLoad) open(ctx context.Context, address string) error {
 		}
 		l.streams = append(l.streams, stream)
 	}
+	if l.work.Receive != ReceiveNever {
+		l.receiving = l.streams[len(l.streams)-1]
+		l.streams = l.streams[:len(l.streams)-1]
+	}
 	_, err := l.streams[0].CreateStream(ctx, jetstream.StreamConfig{
 		Name: natsStream, Subjects: []string{natsSubject}, Storage: jetstream.FileStorage,
 	})
-	if err != nil || !l.work.Consume {
-		return err
-	}
-	return l.consume(ctx)
+	return err
 }
 
-// consume receives on a connection of its own.
+// consume begins to receive, on a connection of its own.
 func (l *natsLoad) consume(ctx context.Context) error {
-	receiving := l.streams[len(l.streams)-1]
-	l.streams = l.streams[:len(l.streams)-1]
-	consumer, err := receiving.CreateConsumer(ctx, natsStream, jetstream.ConsumerConfig{
+	consumer, err := l.receiving.CreateConsumer(ctx, natsStream, jetstream.ConsumerConfig{
 		Durable: natsConsumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: natsMaxAckWait, MaxAckPending: natsAckPending,
 	})
 	if err != nil {
@@ -138,17 +154,29 @@ func (l *natsLoad) run(ctx context.Context) (*JetStreamResult, error) {
 	data := load.Payload(l.work.DataBytes, 1)
 	start := time.Now()
 	edge()
+	if l.work.Receive == ReceiveDuring {
+		if err := l.consume(ctx); err != nil {
+			return nil, err
+		}
+	}
 	published, err := l.publish(ctx, data)
 	if err != nil {
 		return nil, err
 	}
 	result := &JetStreamResult{Published: published, PublishElapsed: time.Since(start)}
-	if l.work.Consume {
+	began := start
+	if l.work.Receive == ReceiveAfter {
+		began = time.Now()
+		if err := l.consume(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if l.work.Receive != ReceiveNever {
 		if err := l.drain(ctx, published); err != nil {
 			return nil, err
 		}
 		last := l.opened.Add(time.Duration(l.lastAt.Load()))
-		result.Elapsed, result.Consumed = last.Sub(start), l.consumed.Load()
+		result.ConsumeElapsed, result.Elapsed, result.Consumed = last.Sub(began), last.Sub(start), l.consumed.Load()
 	}
 	edge()
 	if failed := l.failed.Load(); failed != nil {

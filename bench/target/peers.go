@@ -18,23 +18,41 @@ const (
 	emulatorSlowerMax = 5 * time.Second // of publishing: it keeps everything in memory
 )
 
-// jetStream measures NATS JetStream: publish, publish with consume and ack, and publish with every write synced.
+// jetStream measures NATS JetStream: publish, then consume and ack; both at once; and publish with every write synced.
 func (r *run) jetStream(ctx context.Context) error {
 	work := peer.JetStreamWork{DataBytes: batchDataBytes, Connections: r.options.Connections, PendingMax: jetStreamPending,
 		Duration: r.options.duration()}
 	err := r.withJetStream(false, func(s *server) error {
-		if err := r.loadJetStream(ctx, s, work, "jetstream", "publish 1 KiB asynchronously, not synced"); err != nil {
+		work.Receive = peer.ReceiveAfter
+		done, m, err := r.loadJetStream(ctx, s, work, "publish 1 KiB asynchronously, not synced")
+		if err != nil {
 			return err
 		}
-		work.Consume = true
-		return r.loadJetStream(ctx, s, work, "jetstream end to end", "publish, consume and ack 1 KiB, not synced")
+		m.messages, m.elapsed, m.serverKnown, m.generatorCPU = done.Published, done.PublishElapsed, false, 0 // CPU of both phases
+		r.keep("jetstream", m, "msg/s")
+		r.keep("jetstream consume", &result{server: s.name, work: "then consume and ack", messages: done.Consumed,
+			elapsed: done.ConsumeElapsed}, "msg/s")
+		work.Receive = peer.ReceiveDuring
+		done, m, err = r.loadJetStream(ctx, s, work, "publish, consume and ack 1 KiB at once, not synced")
+		if err != nil {
+			return err
+		}
+		m.messages, m.elapsed = done.Published, max(done.Elapsed, done.PublishElapsed)
+		r.keep("jetstream end to end", m, "msg/s")
+		return nil
 	})
 	if err != nil {
 		return err
 	}
-	work.Consume, work.PendingMax = false, jetStreamSyncMax
+	work.Receive, work.PendingMax = peer.ReceiveNever, jetStreamSyncMax
 	return r.withJetStream(true, func(s *server) error {
-		return r.loadJetStream(ctx, s, work, "jetstream sync", "publish 1 KiB asynchronously, every write synced")
+		done, m, err := r.loadJetStream(ctx, s, work, "publish 1 KiB asynchronously, every write synced")
+		if err != nil {
+			return err
+		}
+		m.messages, m.elapsed = done.Published, done.PublishElapsed
+		r.keep("jetstream sync", m, "msg/s")
+		return nil
 	})
 }
 
@@ -52,16 +70,15 @@ func (r *run) withJetStream(syncAlways bool, use func(*server) error) (err error
 	return use(s)
 }
 
-func (r *run) loadJetStream(ctx context.Context, s *server, work peer.JetStreamWork, id, text string) error {
+// loadJetStream does one work with its meter; the caller says which messages and which time count.
+func (r *run) loadJetStream(ctx context.Context, s *server, work peer.JetStreamWork, text string) (*peer.JetStreamResult, *result, error) {
 	m := &result{server: s.name, work: text}
 	work.Edge = newMeter(s, m).edge
 	done, err := peer.LoadJetStream(ctx, s.process.Address, work)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	m.messages, m.elapsed = done.Published, max(done.Elapsed, done.PublishElapsed)
-	r.keep(id, m, "msg/s")
-	return nil
+	return done, m, nil
 }
 
 // emulator measures Google's emulator in T1, a bounded T3, and T5.

@@ -1,0 +1,213 @@
+// Package fake is a small Pub/Sub server in memory, made for testing the load generator: it delivers everything once, and can be told
+// to misbehave. It knows topics, subscriptions, Publish and StreamingPull, and nothing else.
+package fake
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
+)
+
+// Faults is how a Server misbehaves; the zero value behaves. Message numbers count from 1 over all topics, in the order of arrival.
+type Faults struct {
+	LoseMessage      int // accepted and never delivered
+	RepeatMessage    int // delivered twice
+	ForgetMessageID  int // the call with this message is answered with one id too few
+	RefuseMessage    int // the call with this message fails
+	BreakStreamAfter int // so many messages on a stream, then it fails
+}
+
+// Server is the fake. Safe for concurrent use.
+type Server struct {
+	Address string
+
+	pubsubpb.UnimplementedPublisherServer
+	pubsubpb.UnimplementedSubscriberServer
+	grpc   *grpc.Server
+	served sync.WaitGroup
+	faults Faults
+
+	mu            sync.Mutex
+	arrived       int
+	acked         int
+	topics        map[string][]string // subscriptions of a topic
+	subscriptions map[string]*backlog
+}
+
+// backlog is what one subscription has to deliver.
+type backlog struct {
+	waiting []*pubsubpb.ReceivedMessage
+	grown   chan struct{} // closed and replaced whenever something was added
+}
+
+// Start serves on a free loopback port until Stop.
+func Start(faults Faults) (*Server, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("start the fake server: %w", err)
+	}
+	s := &Server{Address: listener.Addr().String(), grpc: grpc.NewServer(), faults: faults,
+		topics: map[string][]string{}, subscriptions: map[string]*backlog{}}
+	pubsubpb.RegisterPublisherServer(s.grpc, s)
+	pubsubpb.RegisterSubscriberServer(s.grpc, s)
+	s.served.Go(func() { _ = s.grpc.Serve(listener) }) //nolint:errcheck // Stop ends it
+	return s, nil
+}
+
+// Stop ends every call and waits.
+func (s *Server) Stop() {
+	s.grpc.Stop()
+	s.served.Wait()
+}
+
+// Acked is how many acknowledgements came.
+func (s *Server) Acked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.acked
+}
+
+// Resources is how many topics and subscriptions there are.
+func (s *Server) Resources() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.topics) + len(s.subscriptions)
+}
+
+// ListTopics answers nothing; it is how the generator asks whether a server serves.
+func (s *Server) ListTopics(context.Context, *pubsubpb.ListTopicsRequest) (*pubsubpb.ListTopicsResponse, error) {
+	return &pubsubpb.ListTopicsResponse{}, nil
+}
+
+// CreateTopic makes a topic.
+func (s *Server) CreateTopic(_ context.Context, topic *pubsubpb.Topic) (*pubsubpb.Topic, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.topics[topic.Name] = nil
+	return topic, nil
+}
+
+// CreateSubscription makes a subscription.
+func (s *Server) CreateSubscription(_ context.Context, r *pubsubpb.Subscription) (*pubsubpb.Subscription, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.topics[r.Topic] = append(s.topics[r.Topic], r.Name)
+	s.subscriptions[r.Name] = &backlog{grown: make(chan struct{})}
+	return r, nil
+}
+
+// DeleteTopic removes a topic.
+func (s *Server) DeleteTopic(_ context.Context, r *pubsubpb.DeleteTopicRequest) (*emptypb.Empty, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.topics, r.Topic)
+	return &emptypb.Empty{}, nil
+}
+
+// DeleteSubscription removes a subscription.
+func (s *Server) DeleteSubscription(_ context.Context, r *pubsubpb.DeleteSubscriptionRequest) (*emptypb.Empty, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.subscriptions, r.Subscription)
+	return &emptypb.Empty{}, nil
+}
+
+// Publish hands the messages to every subscription of the topic.
+func (s *Server) Publish(_ context.Context, r *pubsubpb.PublishRequest) (*pubsubpb.PublishResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	subscriptions, found := s.topics[r.Topic]
+	if !found {
+		return nil, status.Errorf(codes.NotFound, "no topic %s", r.Topic)
+	}
+	reply := &pubsubpb.PublishResponse{}
+	for _, message := range r.Messages {
+		s.arrived++
+		if s.arrived == s.faults.RefuseMessage {
+			return nil, status.Error(codes.Unavailable, "told to refuse")
+		}
+		if s.arrived != s.faults.ForgetMessageID {
+			reply.MessageIds = append(reply.MessageIds, fmt.Sprint(s.arrived))
+		}
+		if s.arrived == s.faults.LoseMessage {
+			continue
+		}
+		received := &pubsubpb.ReceivedMessage{AckId: fmt.Sprint("ack-", s.arrived), Message: message}
+		for _, name := range subscriptions {
+			b := s.subscriptions[name]
+			b.waiting = append(b.waiting, received)
+			if s.arrived == s.faults.RepeatMessage {
+				b.waiting = append(b.waiting, proto.CloneOf(received))
+			}
+			close(b.grown)
+			b.grown = make(chan struct{})
+		}
+	}
+	return reply, nil
+}
+
+// StreamingPull delivers what waits and counts acknowledgements, until the client ends its side.
+func (s *Server) StreamingPull(stream pubsubpb.Subscriber_StreamingPullServer) error {
+	opening, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	b := s.subscriptions[opening.Subscription]
+	s.mu.Unlock()
+	if b == nil || opening.StreamAckDeadlineSeconds < 10 || opening.MaxOutstandingMessages == 0 {
+		return status.Errorf(codes.InvalidArgument, "opening request %v", opening)
+	}
+	ended := make(chan struct{})
+	s.served.Go(func() { // ends with the stream
+		defer close(ended)
+		for {
+			request, err := stream.Recv()
+			if err != nil {
+				return
+			}
+			s.mu.Lock()
+			s.acked += len(request.AckIds)
+			s.mu.Unlock()
+		}
+	})
+	return s.deliver(stream, b, ended)
+}
+
+const responseMessagesMax = 150 // not a multiple of the batches that tests publish
+
+func (s *Server) deliver(stream pubsubpb.Subscriber_StreamingPullServer, b *backlog, ended <-chan struct{}) error {
+	for sent := 0; ; {
+		s.mu.Lock()
+		n := min(len(b.waiting), responseMessagesMax)
+		response := &pubsubpb.StreamingPullResponse{ReceivedMessages: slices.Clone(b.waiting[:n])}
+		b.waiting = b.waiting[n:]
+		grown := b.grown
+		s.mu.Unlock()
+		if n > 0 {
+			if err := stream.Send(response); err != nil {
+				return err
+			}
+			if sent += n; s.faults.BreakStreamAfter > 0 && sent >= s.faults.BreakStreamAfter {
+				return status.Error(codes.Unavailable, "told to break")
+			}
+			continue
+		}
+		select {
+		case <-grown:
+		case <-ended:
+			return nil
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		}
+	}
+}
