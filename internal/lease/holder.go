@@ -30,9 +30,11 @@ func (q *Queue) Leave(now int64, h Holder) int {
 			q.offer(slot, e)
 		}
 	}
+	back := len(q.batch)
 	o.status = retired
 	q.dismiss(h)
-	return len(q.batch)
+	q.shrink() // its anchors may have been what kept the memory
+	return back
 }
 
 // Retire says that a holder takes no more; what it has stays out with it. For a unary pull of an ordered subscription: a holder of its
