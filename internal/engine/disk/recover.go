@@ -22,8 +22,8 @@ import (
 // not check out is damage. Damage to the body of a block touches only that block: reading it answers a CorruptError. Damage to
 // anything else makes the state unknowable, and the store is refused with the file and the byte.
 //
-// Recovery writes nothing before it has read everything, and then: it syncs the segment where the log ended, since what it read may have
-// been in memory only; begins a new segment, whose header says where the old one ended; and replaces the epoch file. Ending at any
+// Recovery writes nothing before it has read everything, and then: it syncs the segments that it read, since what it found may have been in
+// memory only; begins a new segment, whose header says where the old one ended; and replaces the epoch file. Ending at any
 // point and starting over gives the same state.
 type recovery struct {
 	shard   *shard
@@ -43,7 +43,9 @@ type recovery struct {
 	seq   uint64
 	epoch uint64
 	tail  *segment // where the log ends
-	clean bool     // by a clean stop
+	// replayed are the segments whose commits were read.
+	replayed []uint64
+	clean    bool // by a clean stop
 }
 
 func (r *recovery) path(name string) string { return path.Join(r.options.Dir, name) }
@@ -287,12 +289,15 @@ func (r *recovery) survey(g *segment, from, reach int64) (survey, error) {
 // settle makes durable what was read, and removes what nothing refers to and would be in the way.
 func (r *recovery) settle() error {
 	fs := r.options.FS
-	f, err := fs.OpenWrite(r.path(segmentName(r.tail.id)), false)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return err
+	// A kill may have left the last commits in memory only, and the log may have gone on in a new segment since the first of them.
+	for _, id := range r.replayed {
+		f, err := fs.OpenWrite(r.path(segmentName(id)), false)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
 	}
 	for _, name := range r.temps {
 		if err := fs.Remove(r.path(name)); err != nil {

@@ -22,6 +22,7 @@ func (r *recovery) replay(ctx context.Context) error {
 				return err
 			}
 		}
+		r.replayed = append(r.replayed, id)
 		next, err := r.replaySegment(g, from)
 		if err != nil {
 			return err
