@@ -143,5 +143,10 @@ func openNewSegment(fs vfs.FS, dir, temp string, size int64, spare string) (vfs.
 	if err := fs.Rename(path.Join(dir, spare), temp); err != nil {
 		return nil, err
 	}
+	// Until the directory is synced, a crash may bring back the name under which the file was a segment; it must not have another's
+	// bytes by then.
+	if err := fs.SyncDir(dir); err != nil {
+		return nil, err
+	}
 	return fs.OpenWrite(temp, true)
 }
