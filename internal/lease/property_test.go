@@ -192,6 +192,15 @@ func structure(q *Queue) string {
 	if q.counts[anchor] != anchors {
 		return fmt.Sprintf("%d anchors, want %d", q.counts[anchor], anchors)
 	}
+	unused := uint32(0)
+	for slot := q.free; slot != 0; slot = q.entries.at(slot).next {
+		if unused++; q.entries.at(slot).state != free || unused > q.entries.size {
+			return fmt.Sprintf("slot %d is in the list of free ones, in state %d", slot, q.entries.at(slot).state)
+		}
+	}
+	if used := uint32(q.Len() + anchors); used+unused+1 != q.entries.size {
+		return fmt.Sprintf("of %d slots %d are used and %d free", q.entries.size, used, unused)
+	}
 	for slot := uint32(1); slot < q.entries.size; slot++ {
 		if trouble := place(q, slot, listed[slot]); trouble != "" {
 			return trouble

@@ -437,6 +437,19 @@ func TestResetVoidsAllHandlesAndKeepsHolders(t *testing.T) {
 	}
 }
 
+// TestTurnsGoRound: after four billion hand-outs, no handle looks like that of a message never given out.
+func TestTurnsGoRound(t *testing.T) {
+	q := New(Rules{}, 1)
+	q.turn = math.MaxUint32
+	admit(q, "")
+	l, _ := q.Take(0, 0, unlimited, second)
+	if l.Turn == 0 {
+		t.Fatal("turn 0")
+	}
+	wantVerdict(t, q.Nack(0, l.Handle, 0), Done)
+	wantOffsets(t, takeAll(q, 0, 0), 0)
+}
+
 func TestAttemptStaysAtItsEnd(t *testing.T) {
 	q := New(Rules{}, 1)
 	q.AdmitAt(0, 0, 1, nil, Past{Failures: 1 << 30})
