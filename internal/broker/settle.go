@@ -121,9 +121,7 @@ func (s *Subscription) feedStarved() {
 	}
 	clear(s.starved[len(keep):])
 	s.starved = keep
-	if len(s.takers) == 0 {
-		s.relax()
-	}
+	s.relax()
 }
 
 // arm sets the timer for the next deadline, if it is not set for that or an earlier one. The caller holds s.mu.

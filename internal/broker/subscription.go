@@ -29,6 +29,7 @@ type Subscription struct {
 	terms     terms
 	ended     error         // why nobody may take any more: deleted, or the broker stops
 	queue     *lease.Queue  // nil while idle
+	queues    uint64        // how many there have been
 	cursor    engine.Offset // the next offset to read from the log for the first time
 	recovered engine.Offset // offsets before it may have been acknowledged before they were read
 	takers    []*Taker

@@ -38,7 +38,7 @@ type Taker struct {
 	credit   Credit
 	stream   bool          // holds its own leases, which go back when it leaves
 	deadline time.Duration // 0: the subscription's; guarded by sub.mu
-	holder   lease.Holder  // 0 for unary pulls; guarded by sub.mu
+	holder   lease.Holder  // 0 for unary pulls without order; guarded by sub.mu
 	called   bool          // the bell was rung for it; guarded by the bell's lock
 	reader   reader
 	out      []Delivery
@@ -68,7 +68,7 @@ func (s *Subscription) attach(t *Taker) error {
 		return err
 	}
 	s.takers = append(s.takers, t)
-	if t.stream {
+	if t.stream || s.terms.rules.Ordered {
 		t.holder = s.leases().Join()
 	}
 	return nil
@@ -90,7 +90,8 @@ func (s *Subscription) refusal() error {
 // leases is the lease state, made when it is first needed. The caller holds s.mu.
 func (s *Subscription) leases() *lease.Queue {
 	if s.queue == nil {
-		s.queue = lease.New(s.terms.rules, uint64(s.durable.ID))
+		s.queues++ // each with another seed: handles of one mean nothing to the next
+		s.queue = lease.New(s.terms.rules, uint64(s.durable.ID)<<32^s.queues)
 	}
 	return s.queue
 }
@@ -119,10 +120,14 @@ func (t *Taker) Leave() {
 	s.takers = slices.DeleteFunc(s.takers, drop)
 	s.starved = slices.DeleteFunc(s.starved, drop)
 	returned := 0
-	if t.stream && s.queue != nil {
+	switch {
+	case t.holder == 0: // what it took stays out
+	case t.stream:
 		returned = s.queue.Leave(s.broker.clock.Mono(), t.holder)
-		s.relax()
+	default:
+		s.queue.Retire(t.holder)
 	}
+	s.relax()
 	s.mu.Unlock()
 	t.reader.release()
 	s.bell.ring(returned)
@@ -130,7 +135,7 @@ func (t *Taker) Leave() {
 
 // relax forgets the lease state when nobody needs it. The caller holds s.mu.
 func (s *Subscription) relax() {
-	if len(s.takers) == 0 && s.queue.Len() == 0 {
+	if len(s.takers) == 0 && s.queue != nil && s.queue.Len() == 0 {
 		s.queue = nil
 		if s.timer != nil {
 			s.timer.Stop()
