@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 	"time"
@@ -62,27 +63,56 @@ func run(ctx context.Context, arguments []string, stdout, stderr io.Writer) erro
 	if handled, err := peer.Child(ctx, arguments, stdout); handled {
 		return err
 	}
-	options, output, err := parse(arguments, stderr)
+	options, out, err := parse(arguments, stderr)
 	if err != nil {
 		return err
 	}
 	options.Progress = stderr
+	stopProfile, err := profile(out.profile)
+	if err != nil {
+		return err
+	}
 	result, err := target.Run(ctx, options)
+	err = errors.Join(err, stopProfile())
 	if result == nil {
 		return err
 	}
-	return errors.Join(write(result, output, stdout), err)
+	return errors.Join(write(result, out.format, stdout), err)
 }
 
-func write(result *report.Report, output string, stdout io.Writer) error {
-	if output == "json" {
+// profile samples the generator's own CPU time into a file; an empty name does nothing.
+func profile(name string) (stop func() error, err error) {
+	if name == "" {
+		return func() error { return nil }, nil
+	}
+	file, err := os.Create(name)
+	if err != nil {
+		return nil, fmt.Errorf("CPU profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, errors.Join(fmt.Errorf("CPU profile: %w", err), file.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return file.Close()
+	}, nil
+}
+
+func write(result *report.Report, format string, stdout io.Writer) error {
+	if format == "json" {
 		return result.WriteJSON(stdout)
 	}
 	return result.WriteText(stdout)
 }
 
+// outputs say where results go.
+type outputs struct {
+	format  string // table or json
+	profile string // file of the generator's CPU profile; empty = none
+}
+
 // parse reads the command line; everything after -- is for the broker.
-func parse(arguments []string, stderr io.Writer) (options target.Options, output string, err error) {
+func parse(arguments []string, stderr io.Writer) (options target.Options, out outputs, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
@@ -105,24 +135,25 @@ func parse(arguments []string, stderr io.Writer) (options target.Options, output
 	flags.IntVar(&options.InFlight, "in-flight", target.InFlightDefault, "`n` calls of 100 messages at a time")
 	flags.IntVar(&options.Pairs, "pairs", target.PairsDefault, "`n` topics with a subscription each in T13")
 	flags.IntVar(&settleSeconds, "settle", int(target.SettleMaxDefault/time.Second), "wait at most so many `seconds` for memory to settle in T13")
-	flags.StringVar(&output, "output", "table", "`format` of the result: table or json")
+	flags.StringVar(&out.profile, "cpuprofile", "", "write the generator's own CPU profile to this `file`")
+	flags.StringVar(&out.format, "output", "table", "`format` of the result: table or json")
 	if err := flags.Parse(arguments); err != nil {
-		return options, "", err
+		return options, out, err
 	}
 	options.ServeArguments = flags.Args()
-	if output != "table" && output != "json" {
-		return options, "", fmt.Errorf("--output %s: choose table or json", output)
+	if out.format != "table" && out.format != "json" {
+		return options, out, fmt.Errorf("--output %s: choose table or json", out.format)
 	}
 	if only != "" {
 		options.Only = strings.Split(only, ",")
 	}
 	if seconds < 0 || settleSeconds < 0 {
-		return options, "", errors.New("--seconds and --settle: must not be negative")
+		return options, out, errors.New("--seconds and --settle: must not be negative")
 	}
 	if options.Pid != 0 && options.Address == "" {
-		return options, "", errors.New("--pid is for a broker at --addr")
+		return options, out, errors.New("--pid is for a broker at --addr")
 	}
 	options.Duration = time.Duration(seconds) * time.Second
 	options.SettleMax = time.Duration(settleSeconds) * time.Second
-	return options, output, nil
+	return options, out, nil
 }

@@ -12,14 +12,14 @@ import (
 
 func TestCommandLineSaysWhatToMeasure(t *testing.T) {
 	var stderr bytes.Buffer
-	options, output, err := parse([]string{"--only", "T1,T3", "--seconds", "5", "--output", "json", "--addr", "127.0.0.1:1", "--pid", "7",
+	options, out, err := parse([]string{"--only", "T1,T3", "--seconds", "5", "--output", "json", "--addr", "127.0.0.1:1", "--pid", "7",
 		"--", "--sync=none"}, &stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if output != "json" || options.Duration != 5*time.Second || !slices.Equal(options.Only, []string{"T1", "T3"}) ||
+	if out.format != "json" || options.Duration != 5*time.Second || !slices.Equal(options.Only, []string{"T1", "T3"}) ||
 		options.Pid != 7 || !slices.Equal(options.ServeArguments, []string{"--sync=none"}) || !options.JetStream {
-		t.Errorf("got %+v, %s", options, output)
+		t.Errorf("got %+v, %s", options, out.format)
 	}
 }
 

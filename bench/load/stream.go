@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,26 @@ type Flow struct {
 // DefaultFlow lets a stream run ahead of its acknowledgements far enough to keep a fast server busy.
 func DefaultFlow() Flow { return Flow{MessagesMax: 20_000, BytesMax: 64 << 20} }
 
+// ackBuffers are for requests of acknowledgements. gRPC's own pool clears what it hands out, which would cost more than the scan.
+var ackBuffers mem.BufferPool = &ackPool{}
+
+type ackPool struct {
+	free sync.Pool
+}
+
+// Get returns a buffer of n bytes with any content.
+func (p *ackPool) Get(n int) *[]byte {
+	if buffer, ok := p.free.Get().(*[]byte); ok && cap(*buffer) >= n {
+		*buffer = (*buffer)[:n]
+		return buffer
+	}
+	buffer := make([]byte, n)
+	return &buffer
+}
+
+// Put takes a buffer back.
+func (p *ackPool) Put(buffer *[]byte) { p.free.Put(buffer) }
+
 // pullStream is one StreamingPull: the receiver scans responses and hands encoded acknowledgements to the sender.
 type pullStream struct {
 	stream  grpc.ClientStream
@@ -45,7 +66,7 @@ type pullStream struct {
 func (s *pullStream) Receive(data mem.BufferSlice) error {
 	nanoseconds, now := s.clock.now(), time.Now()
 	s.numbers = s.numbers[:0]
-	buffer := mem.DefaultBufferPool().Get(ackBufferBytes)
+	buffer := ackBuffers.Get(ackBufferBytes)
 	scanner := newDeliveryScanner(data, (*buffer)[:0])
 	sentAt, alike := int64(0), uint64(0)
 	for {
@@ -130,9 +151,8 @@ func (s *pullStream) sendRest() error {
 
 // send sends one request made of this buffer and of those that already wait: encoded requests that follow each other are one request.
 func (s *pullStream) send(first *[]byte) error {
-	pool := mem.DefaultBufferPool()
 	size := len(*first)
-	request := &Encoded{Buffers: mem.BufferSlice{mem.NewBuffer(first, pool)}}
+	request := &Encoded{Buffers: mem.BufferSlice{mem.NewBuffer(first, ackBuffers)}}
 gather:
 	for size < ackRequestBytesAim {
 		select {
@@ -141,7 +161,7 @@ gather:
 				break gather
 			}
 			size += len(*buffer)
-			request.Buffers = append(request.Buffers, mem.NewBuffer(buffer, pool))
+			request.Buffers = append(request.Buffers, mem.NewBuffer(buffer, ackBuffers))
 		default:
 			break gather
 		}

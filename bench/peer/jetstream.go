@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -29,6 +30,9 @@ func serveJetStream(ctx context.Context, arguments []string, stdout io.Writer) e
 	}
 	syncAlways, err := strconv.ParseBool(arguments[1])
 	if err != nil {
+		return fmt.Errorf("jetstream: %w", err)
+	}
+	if err := os.MkdirAll(arguments[0], 0o755); err != nil { // the server would only be found not to come up
 		return fmt.Errorf("jetstream: %w", err)
 	}
 	options := &server.Options{

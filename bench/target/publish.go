@@ -95,6 +95,7 @@ func (r *run) noopSingle(ctx context.Context) error {
 		return r.need(ctx, "T2")
 	}
 	return r.with(ctx, r.openNoopRaw, func(s *server) error {
+		s.name = "n"
 		return r.alternate(ctx, contender{"n", s, singleWork(load.TopicName("bench", "noop")), singleText})
 	})
 }
@@ -146,6 +147,7 @@ func (r *run) publishBatches(ctx context.Context) error {
 func (r *run) publishSingle(ctx context.Context) error {
 	noop := load.TopicName("bench", "noop")
 	err := r.with(ctx, r.openNoopRaw, func(yardstick *server) error {
+		yardstick.name = "n"
 		return r.with(ctx, r.openBroker, func(broker *server) error {
 			return r.withTopic(ctx, broker, func(topic string) error {
 				return r.alternate(ctx,

@@ -34,7 +34,10 @@ var order = []row{
 	// Engines, and the contract that they are held against.
 	{"internal/engine/enginetest", "internal/engine internal/clock"},
 	{"internal/engine/memory", "internal/engine internal/clock"},
-	{"internal/engine/disk", "internal/engine internal/clock internal/vfs"},
+	{"internal/engine/disk/layout", "internal/engine internal/vfs"},
+	{"internal/engine/disk/cache", "internal/engine internal/vfs internal/engine/disk/layout"},
+	{"internal/engine/disk/index", "internal/engine internal/vfs internal/engine/disk/layout internal/engine/disk/cache"},
+	{"internal/engine/disk", "internal/engine internal/clock internal/vfs internal/engine/disk/layout internal/engine/disk/cache internal/engine/disk/index"},
 
 	// The core, then the fronts, which translate onto it.
 	{"internal/broker", "internal/engine internal/ledger internal/lease internal/ackset internal/wheel internal/catalog internal/wire internal/limit internal/clock " + api},
@@ -50,6 +53,7 @@ var order = []row{
 	{"internal/policy", ""},
 	{"bench/report", ""},
 	{"bench/load", "golang.org/x/sync/errgroup google.golang.org/grpc/... " + api},
+	{"bench/fake", "google.golang.org/grpc/... google.golang.org/protobuf/... " + api},
 	{"bench/host", "bench/load golang.org/x/sys/unix"},
 	{"bench/peer", "bench/load github.com/nats-io/nats-server/v2/server github.com/nats-io/nats.go/... golang.org/x/sync/errgroup google.golang.org/grpc/... " + api},
 	{"bench/target", "bench/host bench/load bench/peer bench/report golang.org/x/sync/errgroup " + api},
