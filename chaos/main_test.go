@@ -15,6 +15,7 @@ var (
 	roundsFlag  = flag.Int("rounds", 2, "how often the disk is filled")
 	afterMin    = flag.Duration("kill-after-min", 500*time.Millisecond, "shortest time that the broker works before it is killed")
 	afterMax    = flag.Duration("kill-after-max", 2*time.Second, "longest time that the broker works before it is killed")
+	readyMax    = flag.Duration("ready-within", 2*time.Second, "how long the broker may take to be ready again, at the 99th percentile")
 	seedFlag    = flag.Uint64("seed", 0, "seed of all choices; 0 picks one")
 	historyFlag = flag.String("history", "", "file to keep the history in; one that shows violations is kept in any case")
 )
