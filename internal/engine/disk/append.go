@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/cache"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/index"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/layout"
 )
 
 // How much may wait for the disk. Beyond dirtyBytesMax appenders wait; one commit aims at no more than an arena.
@@ -15,21 +18,21 @@ const dirtyBytesMax = 32 << 20
 // commit is a commit on its way to the disk. Appenders fill it under the shard's append lock as long as it is the open one; then it is
 // the committer's.
 type commit struct {
-	segment *segment
-	arena   *arena
+	segment *index.Segment
+	arena   *cache.Arena
 	start   int // of the commit in the arena
 	bytes   int // of header and records, without the padding
-	at      position
+	at      layout.Position
 	seq     uint64
 	records uint32
-	urgent  bool     // somebody waits for it, or it has waited long enough
-	next    *segment // where the log goes on, if this commit seals its segment
+	urgent  bool           // somebody waits for it, or it has waited long enough
+	next    *index.Segment // where the log goes on, if this commit seals its segment
 	// done is closed when the commit is durable and applied, or never will be: then err says why.
 	done chan struct{}
 	err  error
 }
 
-func (c *commit) padded() int { return int(alignUp(int64(c.bytes))) }
+func (c *commit) padded() int { return int(layout.AlignUp(int64(c.bytes))) }
 
 // topicTail is what stamping needs to know of a topic.
 type topicTail struct {
@@ -78,7 +81,7 @@ func (s *shard) enterOwn(kind engine.Kind, value uint64, urgent bool) (*commit, 
 }
 
 func ownRecord(kind engine.Kind, value uint64) engine.Record {
-	return engine.Record{Kind: kind, Body: little.AppendUint64(nil, value)}
+	return engine.Record{Kind: kind, Body: layout.Little.AppendUint64(nil, value)}
 }
 
 // checkRecords refuses what the log cannot hold. These are the caller's mistakes, found before anything was stored.
@@ -87,17 +90,17 @@ func checkRecords(recs []engine.Record) error {
 	for i := range recs {
 		r := &recs[i]
 		switch {
-		case r.Kind == 0 || r.Kind >= kindOwnMin:
+		case r.Kind == 0 || r.Kind >= layout.KindOwnMin:
 			return fmt.Errorf("disk: record of kind %d", r.Kind)
 		case r.Kind == engine.KindBlock && r.Count == 0:
 			return fmt.Errorf("disk: block without messages for topic %d", r.Topic)
 		case len(r.Body) > engine.RecordBytesMax:
 			return fmt.Errorf("disk: record of %d bytes, at most %d can be stored", len(r.Body), engine.RecordBytesMax)
 		}
-		total += recordBytes(r.Kind, len(r.Body))
+		total += layout.RecordBytes(r.Kind, len(r.Body))
 	}
-	if total > commitBytesMax {
-		return fmt.Errorf("disk: %d bytes in one append, at most %d can be stored", total, commitBytesMax)
+	if total > layout.CommitBytesMax {
+		return fmt.Errorf("disk: %d bytes in one append, at most %d can be stored", total, layout.CommitBytesMax)
 	}
 	return nil
 }
@@ -111,8 +114,8 @@ func (s *shard) enter(ctx context.Context, recs []engine.Record, urgent bool) (*
 	var few [16]uint32
 	sums, n, blocks := few[:0], 0, 0
 	for i := range recs {
-		sums = append(sums, crc32.Checksum(recs[i].Body, castagnoli))
-		n += recordBytes(recs[i].Kind, len(recs[i].Body))
+		sums = append(sums, crc32.Checksum(recs[i].Body, layout.Castagnoli))
+		n += layout.RecordBytes(recs[i].Kind, len(recs[i].Body))
 		if recs[i].Kind == engine.KindBlock {
 			blocks++
 		}
@@ -156,11 +159,11 @@ func (s *shard) publishTime() int64 {
 
 // place stamps a record and copies it to the end of the open commit, which has room for it. The append lock is held.
 func (s *shard) place(c *commit, r *engine.Record, sum uint32, now int64) {
-	h := recordHeader{kind: r.Kind, length: uint32(len(r.Body)), bodyCRC: sum}
+	h := layout.RecordHeader{Kind: r.Kind, Length: uint32(len(r.Body)), BodyCRC: sum}
 	if r.Kind == engine.KindBlock {
 		t := s.topics[r.Topic]
-		if t.segment != c.at.segment {
-			t.segment = c.at.segment
+		if t.segment != c.at.Segment {
+			t.segment = c.at.Segment
 			s.segmentTopics++
 		}
 		s.segmentBlocks++
@@ -168,16 +171,16 @@ func (s *shard) place(c *commit, r *engine.Record, sum uint32, now int64) {
 		t.next += engine.Offset(r.Count)
 		s.nextID += uint64(r.Count)
 		s.topics[r.Topic] = t
-		h.topic, h.count, h.stamp = r.Topic, r.Count, r.Stamp
+		h.Topic, h.Count, h.Stamp = r.Topic, r.Count, r.Stamp
 	}
-	to := c.arena.mem[c.start+c.bytes:]
-	h.encode(to, c.segment.salt, c.at.offset+int64(c.bytes))
-	n := headerBytes(r.Kind)
+	to := c.arena.Mem[c.start+c.bytes:]
+	h.Encode(to, c.segment.Salt, c.at.Offset+int64(c.bytes))
+	n := layout.HeaderBytes(r.Kind)
 	n += copy(to[n:], r.Body)
-	clear(to[n:h.bytes()])
-	c.bytes += h.bytes()
+	clear(to[n:h.Bytes()])
+	c.bytes += h.Bytes()
 	c.records++
-	s.dirty += int64(h.bytes())
+	s.dirty += int64(h.Bytes())
 }
 
 // admit waits until the records may be appended, and leaves an open commit with room for n bytes. The append lock is held, but not
@@ -188,7 +191,7 @@ func (s *shard) admit(ctx context.Context, kind engine.Kind, n, blocks int) erro
 		switch {
 		case s.err != nil:
 			return s.err
-		case s.closing && kind != kindMark && kind != kindSeal:
+		case s.closing && kind != layout.KindMark && kind != layout.KindSeal:
 			return engine.ErrClosed
 		case blocks > 0 && s.full.Load():
 			return engine.ErrFull
@@ -236,15 +239,15 @@ func (s *shard) announce() {
 // there yet. The append lock is held.
 func (s *shard) room(n, blocks int) bool {
 	if c := s.open; c != nil {
-		grown := int(alignUp(int64(c.bytes + n)))
-		if c.start+grown <= len(c.arena.mem) && c.at.offset+int64(grown)+s.reserved(blocks) <= s.active.size {
+		grown := int(layout.AlignUp(int64(c.bytes + n)))
+		if c.start+grown <= len(c.arena.Mem) && c.at.Offset+int64(grown)+s.reserved(blocks) <= s.active.Size {
 			return true
 		}
 		s.closeOpen()
 	}
-	need := int(alignUp(int64(commitHeaderBytes + n)))
+	need := int(layout.AlignUp(int64(layout.CommitHeaderBytes + n)))
 	// A commit that is larger than any segment gets one to itself, which grows.
-	if s.cursor.offset > pageBytes && s.cursor.offset+int64(need)+s.reserved(blocks) > s.active.size {
+	if s.cursor.Offset > layout.PageBytes && s.cursor.Offset+int64(need)+s.reserved(blocks) > s.active.Size {
 		if s.ready == nil {
 			return false
 		}
@@ -256,22 +259,22 @@ func (s *shard) room(n, blocks int) bool {
 
 // reserved is what a segment needs behind its last ordinary commit: the seal, and the footer for the blocks it has and so many more.
 func (s *shard) reserved(blocks int) int64 {
-	return pageBytes + footerBytes(s.segmentBlocks+blocks, s.segmentTopics+blocks)
+	return layout.PageBytes + layout.FooterBytes(s.segmentBlocks+blocks, s.segmentTopics+blocks)
 }
 
 // begin opens a commit with need bytes of memory at least.
 func (s *shard) begin(need int) {
 	a := s.arena
-	if a == nil || a.used+need > len(a.mem) {
+	if a == nil || a.Used+need > len(a.Mem) {
 		if a != nil {
 			a.Unpin()
 		}
-		a = s.arenas.get(need, s.cursor)
+		a = s.arenas.Get(need, s.cursor)
 		s.arena = a
 	}
-	a.pin()
+	a.Pin()
 	s.open = &commit{
-		segment: s.active, arena: a, start: a.used, bytes: commitHeaderBytes, at: s.cursor, done: make(chan struct{}),
+		segment: s.active, arena: a, start: a.Used, bytes: layout.CommitHeaderBytes, at: s.cursor, done: make(chan struct{}),
 	}
 }
 
@@ -281,16 +284,16 @@ func (s *shard) closeOpen() {
 	s.open = nil
 	s.seq++
 	c.seq = s.seq
-	c.arena.used += c.padded()
-	s.cursor.offset += int64(c.padded())
+	c.arena.Used += c.padded()
+	s.cursor.Offset += int64(c.padded())
 	s.queue = append(s.queue, c)
 }
 
 // rotate ends the active segment with a seal, and goes on in the one that is ready: its file is durable before the seal is written.
 func (s *shard) rotate() {
-	s.begin(pageBytes)
-	seal := ownRecord(kindSeal, s.ready.id)
-	s.place(s.open, &seal, crc32.Checksum(seal.Body, castagnoli), 0)
+	s.begin(layout.PageBytes)
+	seal := ownRecord(layout.KindSeal, s.ready.ID)
+	s.place(s.open, &seal, crc32.Checksum(seal.Body, layout.Castagnoli), 0)
 	s.open.next = s.ready
 	s.open.urgent = true
 	s.closeOpen()
@@ -300,11 +303,11 @@ func (s *shard) rotate() {
 }
 
 // switchTo makes a fresh segment the one that is appended to.
-func (s *shard) switchTo(next *segment) {
+func (s *shard) switchTo(next *index.Segment) {
 	if s.arena != nil {
 		s.arena.Unpin()
 		s.arena = nil
 	}
-	s.active, s.cursor = next, position{next.id, pageBytes}
+	s.active, s.cursor = next, layout.At(next.ID, layout.PageBytes)
 	s.segmentBlocks, s.segmentTopics = 0, 0
 }

@@ -6,6 +6,9 @@ import (
 
 	"github.com/posthaste-io/posthaste/internal/clock"
 	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/cache"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/index"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/layout"
 )
 
 // committer is the state of the goroutine that makes commits durable. No other goroutine touches it.
@@ -16,12 +19,12 @@ import (
 //
 // Nothing is in flight beside the one commit: when a commit is written, everything before it is durable.
 type committer struct {
-	synced    position // end of what is known to be durable
-	written   position // end of what is written
-	sinceLast int64    // bytes of log since the last snapshot
-	crowd     bool     // the last commit had company: more appenders are about to come back
-	syncDue   bool     // guarded by the append lock
-	armed     bool     // timer runs
+	synced    layout.Position // end of what is known to be durable
+	written   layout.Position // end of what is written
+	sinceLast int64           // bytes of log since the last snapshot
+	crowd     bool            // the last commit had company: more appenders are about to come back
+	syncDue   bool            // guarded by the append lock
+	armed     bool            // timer runs
 	timer     clock.Timer
 	seq       uint64 // of the last commit
 	record    engine.Record
@@ -126,37 +129,37 @@ func (s *shard) lazyDue() {
 // flush makes one commit durable and applies it.
 func (s *shard) flush(c *commit) error {
 	k := &s.committer
-	header := commitHeader{
-		length: uint32(c.bytes), seq: c.seq, epoch: s.epoch, at: c.at, synced: k.synced, records: c.records,
+	header := layout.CommitHeader{
+		Length: uint32(c.bytes), Seq: c.seq, Epoch: s.epoch, At: c.at, Synced: k.synced, Records: c.records,
 	}
-	b := c.arena.mem[c.start : c.start+c.padded()]
-	header.encode(b, c.segment.salt)
+	b := c.arena.Mem[c.start : c.start+c.padded()]
+	header.Encode(b, c.segment.Salt)
 	clear(b[c.bytes:])
-	if _, err := c.segment.writer.WriteAt(b, c.at.offset); err != nil {
-		return fmt.Errorf("write commit %d to %s: %w", c.seq, segmentName(c.segment.id), err)
+	if _, err := c.segment.Writer.WriteAt(b, c.at.Offset); err != nil {
+		return fmt.Errorf("write commit %d to %s: %w", c.seq, layout.SegmentName(c.segment.ID), err)
 	}
-	k.written, k.seq = position{c.segment.id, header.end()}, c.seq
+	k.written, k.seq = layout.At(c.segment.ID, header.End()), c.seq
 	if s.options.Sync.Always() || c.next != nil {
-		if err := c.segment.writer.Sync(); err != nil {
-			return fmt.Errorf("sync commit %d to %s: %w", c.seq, segmentName(c.segment.id), err)
+		if err := c.segment.Writer.Sync(); err != nil {
+			return fmt.Errorf("sync commit %d to %s: %w", c.seq, layout.SegmentName(c.segment.ID), err)
 		}
 		k.synced = k.written
 	} else if s.options.Sync.Interval > 0 && !k.armed {
 		k.armed = true
 		k.timer.Reset(s.options.Sync.Interval)
 	}
-	if err := s.absorb(c.segment, c.at.offset, b[:c.bytes], c.arena, c.start+c.padded()); err != nil {
+	if err := s.absorb(c.segment, c.at.Offset, b[:c.bytes], c.arena, c.start+c.padded()); err != nil {
 		return err
 	}
 	if c.next != nil {
-		s.sealed(c, header.end())
+		s.sealed(c, header.End())
 	}
 	s.commits.Add(1)
 	s.written.Add(int64(c.padded()))
 	k.sinceLast += int64(c.padded())
 	k.crowd = c.records > 1
 	s.mu.Lock()
-	s.dirty -= int64(c.bytes - commitHeaderBytes)
+	s.dirty -= int64(c.bytes - layout.CommitHeaderBytes)
 	failure := s.err
 	s.announce()
 	s.mu.Unlock()
@@ -167,45 +170,45 @@ func (s *shard) flush(c *commit) error {
 
 // absorb takes in the records of a durable commit: blocks become readable, then the machine sees all of them in log order. In a
 // running log the commit ends at byte end of its arena; while a log is being replayed there is no arena.
-func (s *shard) absorb(g *segment, at int64, commit []byte, a *arena, end int) error {
-	s.index.mu.Lock()
-	var h recordHeader
-	for i := commitHeaderBytes; i < len(commit); i += h.bytes() {
-		h.decode(commit[i:])
-		if h.kind != engine.KindBlock {
+func (s *shard) absorb(g *index.Segment, at int64, commit []byte, a *cache.Arena, end int) error {
+	s.index.Mu.Lock()
+	var h layout.RecordHeader
+	for i := layout.CommitHeaderBytes; i < len(commit); i += h.Bytes() {
+		h.Decode(commit[i:])
+		if h.Kind != engine.KindBlock {
 			continue
 		}
-		if err := s.index.add(g, at+int64(i), &h); err != nil {
-			s.index.mu.Unlock()
-			return fmt.Errorf("%v: %w", position{g.id, at + int64(i)}, err)
+		if err := s.index.Add(g, at+int64(i), &h); err != nil {
+			s.index.Mu.Unlock()
+			return fmt.Errorf("%v: %w", layout.At(g.ID, at+int64(i)), err)
 		}
 	}
 	if a != nil {
-		s.index.tail.publish(a, end)
+		s.index.Tail.Publish(a, end)
 	}
-	s.index.mu.Unlock()
+	s.index.Mu.Unlock()
 
-	for i := commitHeaderBytes; i < len(commit); i += h.bytes() {
-		h.decode(commit[i:])
-		if err := s.apply(&h, commit[i+headerBytes(h.kind):][:h.length]); err != nil {
-			return fmt.Errorf("apply the record of %v: %w", position{g.id, at + int64(i)}, err)
+	for i := layout.CommitHeaderBytes; i < len(commit); i += h.Bytes() {
+		h.Decode(commit[i:])
+		if err := s.apply(&h, commit[i+layout.HeaderBytes(h.Kind):][:h.Length]); err != nil {
+			return fmt.Errorf("apply the record of %v: %w", layout.At(g.ID, at+int64(i)), err)
 		}
 	}
 	return nil
 }
 
 // apply hands one durable record to whom it concerns.
-func (s *shard) apply(h *recordHeader, body []byte) error {
+func (s *shard) apply(h *layout.RecordHeader, body []byte) error {
 	switch {
-	case h.kind == kindForget && len(body) == 8:
-		s.index.forget(engine.TopicID(little.Uint64(body)))
+	case h.Kind == layout.KindForget && len(body) == 8:
+		s.index.Forget(engine.TopicID(layout.Little.Uint64(body)))
 		return nil
-	case h.kind >= kindOwnMin:
+	case h.Kind >= layout.KindOwnMin:
 		return nil // recovery has its own interest in them
-	case h.kind == engine.KindBlock:
+	case h.Kind == engine.KindBlock:
 		body = nil
 	}
-	s.committer.record = engine.Record{Kind: h.kind, Topic: h.topic, Count: h.count, Body: body, Stamp: h.stamp}
+	s.committer.record = engine.Record{Kind: h.Kind, Topic: h.Topic, Count: h.Count, Body: body, Stamp: h.Stamp}
 	return s.machine.Apply(&s.committer.record)
 }
 
@@ -216,11 +219,11 @@ func (s *shard) syncLog() error {
 	if k.synced == k.written {
 		return nil
 	}
-	s.index.mu.RLock()
-	g := s.index.segments[k.written.segment]
-	s.index.mu.RUnlock()
-	if err := g.writer.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", segmentName(g.id), err)
+	s.index.Mu.RLock()
+	g := s.index.Segments[k.written.Segment]
+	s.index.Mu.RUnlock()
+	if err := g.Writer.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", layout.SegmentName(g.ID), err)
 	}
 	k.synced = k.written
 	return nil
@@ -236,11 +239,11 @@ func (s *shard) syncLater() {
 
 // sealed notes that a segment is complete and hands it to the keeper. Its successor becomes one that the index may refer to.
 func (s *shard) sealed(c *commit, end int64) {
-	s.index.mu.Lock()
-	c.segment.end, c.segment.sealed = end, true
-	s.index.segments[c.next.id] = c.next
-	s.index.mu.Unlock()
-	s.committer.written = position{c.next.id, pageBytes}
+	s.index.Mu.Lock()
+	c.segment.End, c.segment.Sealed = end, true
+	s.index.Segments[c.next.ID] = c.next
+	s.index.Mu.Unlock()
+	s.committer.written = layout.At(c.next.ID, layout.PageBytes)
 	s.committer.synced = s.committer.written
 	s.keeper.wake()
 }

@@ -19,7 +19,6 @@ package disk
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -30,8 +29,14 @@ import (
 
 	"github.com/posthaste-io/posthaste/internal/clock"
 	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/cache"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/index"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/layout"
 	"github.com/posthaste-io/posthaste/internal/vfs"
 )
+
+// FileError says that a file of the data directory cannot be used, and why.
+type FileError = layout.FileError
 
 // Options say where the store is and how it works. Only FS and Dir must be set.
 type Options struct {
@@ -59,7 +64,7 @@ func (m SyncMode) Always() bool { return !m.Never && m.Interval <= 0 }
 // Defaults and bounds of Options.
 const (
 	segmentBytesDefault    = 128 << 20
-	segmentBytesMin        = 8 * pageBytes
+	segmentBytesMin        = 8 * layout.PageBytes
 	segmentsAtLeast        = 16 // how many segments a file system has room for, if the default size is to be used
 	smallSegmentBytes      = 4 << 20
 	tailBytesDefault       = 64 << 20
@@ -71,7 +76,7 @@ const (
 // Engine is an engine.Engine with shard 0 only. It is safe for concurrent use.
 type Engine struct {
 	options  Options
-	identity identity
+	identity layout.Identity
 	lock     io.Closer
 
 	mu     sync.Mutex
@@ -95,11 +100,11 @@ func Open(options Options) (*Engine, error) {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
 	// Looking before locking: a directory that is not ours must not even get a lock file.
-	if _, err := examine(o.FS, o.Dir); err != nil {
+	if _, err := layout.HoldsStore(o.FS, o.Dir); err != nil {
 		return nil, err
 	}
 	var err error
-	if e.lock, err = o.FS.Lock(path.Join(o.Dir, lockName)); err != nil {
+	if e.lock, err = o.FS.Lock(path.Join(o.Dir, layout.LockName)); err != nil {
 		if errors.Is(err, vfs.ErrLocked) {
 			return nil, fmt.Errorf("the data directory %s is in use by another posthaste: %w", o.Dir, err)
 		}
@@ -114,24 +119,24 @@ func Open(options Options) (*Engine, error) {
 // enter reads the identity of the locked store, and makes the store if there is none.
 func (e *Engine) enter() error {
 	o := &e.options
-	found, err := examine(o.FS, o.Dir)
+	found, err := layout.HoldsStore(o.FS, o.Dir)
 	if err != nil {
 		return err
 	}
 	if err := e.size(); err != nil {
 		return err
 	}
-	if found == storeAbsent {
-		if err := e.create(); err != nil {
+	if !found {
+		if err := layout.CreateStore(o.FS, o.Dir, o.Clock.Wall()); err != nil {
 			return fmt.Errorf("make a store in %s: %w", o.Dir, err)
 		}
 	}
-	name := path.Join(o.Dir, identityName)
-	b, err := readWhole(o.FS, name)
+	name := path.Join(o.Dir, layout.IdentityName)
+	b, err := layout.ReadWhole(o.FS, name)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
-	e.identity, err = decodeIdentity(name, b)
+	e.identity, err = layout.DecodeIdentity(name, b)
 	return err
 }
 
@@ -149,7 +154,7 @@ func (e *Engine) size() error {
 			o.SegmentBytes /= 2
 		}
 	}
-	o.SegmentBytes = alignUp(min(max(o.SegmentBytes, segmentBytesMin), segmentBytesMax-pageBytes))
+	o.SegmentBytes = layout.AlignUp(min(max(o.SegmentBytes, segmentBytesMin), index.SegmentBytesMax-layout.PageBytes))
 	setDefault(&o.TailBytes, tailBytesDefault)
 	setDefault(&o.CheckpointBytes, checkpointBytesDefault)
 	setDefault(&o.FreeReserveBytes, 2*o.SegmentBytes)
@@ -192,7 +197,7 @@ func (e *Engine) Own(ctx context.Context, id engine.ShardID, m engine.Machine) (
 func (e *Engine) open(ctx context.Context, m engine.Machine) (*shard, error) {
 	began := e.options.Clock.Mono()
 	s := e.newShard(m)
-	r := &recovery{shard: s, options: &e.options, store: e.identity.store}
+	r := &recovery{shard: s, options: &e.options, store: e.identity.Store}
 	err := r.run(ctx)
 	if err == nil {
 		err = r.settle()
@@ -205,13 +210,13 @@ func (e *Engine) open(ctx context.Context, m engine.Machine) (*shard, error) {
 		return nil, err
 	}
 	s.start()
-	if err := s.appendOwn(kindOpen, r.used.number); err != nil {
+	if err := s.appendOwn(layout.KindOpen, r.used.Number); err != nil {
 		s.halt(err)
 		s.shutDown()
 		return nil, err
 	}
 	r.sweep(e.options.FS)
-	e.options.Logger.Info("store opened", "dir", e.options.Dir, "store", e.identity.store.String(), "epoch", s.epoch,
+	e.options.Logger.Info("store opened", "dir", e.options.Dir, "store", e.identity.Store.String(), "epoch", s.epoch,
 		"took", time.Duration(e.options.Clock.Mono()-began), "clean", r.clean)
 	return s, nil
 }
@@ -219,9 +224,9 @@ func (e *Engine) open(ctx context.Context, m engine.Machine) (*shard, error) {
 func (e *Engine) newShard(m engine.Machine) *shard {
 	o := &e.options
 	s := &shard{
-		engine: e, options: o, machine: m, index: newIndex(o.TailBytes),
-		arenas: arenaPool{size: int(min(arenaBytes, o.SegmentBytes)), keep: freeArenas},
-		files:  newFileCache(o.FS, o.Dir), cache: newSectionCache(sectionCacheBytes),
+		engine: e, options: o, machine: m, index: index.New(o.TailBytes),
+		arenas: cache.NewArenas(int(min(layout.CommitBytesAim, o.SegmentBytes)), freeArenas),
+		files:  cache.NewFiles(o.FS, o.Dir), sections: cache.NewSections(sectionCacheBytes),
 		topics: map[engine.TopicID]topicTail{}, nextID: 1,
 		kicked: make(chan struct{}, 1), failed: make(chan struct{}), halted: make(chan struct{}),
 		stop: make(chan struct{}), drained: make(chan struct{}), prepare: make(chan struct{}, 1),
@@ -239,38 +244,39 @@ func (e *Engine) newShard(m engine.Machine) *shard {
 // takeOver takes over what recovery found, and makes the new epoch's first segment and its entry in the epoch file.
 func (s *shard) takeOver(r *recovery) error {
 	o, k := s.options, &s.keeper
-	s.epoch = max(r.epoch, r.mark.epoch) + 1
+	s.epoch = max(r.epoch, r.mark.Epoch) + 1
 	s.seq, s.committer.seq = r.seq, r.seq
-	s.nextSegment = r.used.nextSegment
+	s.nextSegment = r.used.NextSegment
 	for id := range r.heads {
 		s.nextSegment = max(s.nextSegment, id+1)
 	}
 	s.spares = r.spares
-	for id, t := range s.index.topics {
-		s.topics[id] = topicTail{next: t.next}
+	for id, t := range s.index.Topics {
+		s.topics[id] = topicTail{next: t.Next}
 	}
-	k.next, k.at = r.numbers[len(r.numbers)-1]+1, r.used.at
-	for _, c := range []*checkpoint{r.previous, r.used} {
+	k.next, k.at = r.numbers[len(r.numbers)-1]+1, r.used.At
+	for _, c := range []*layout.Checkpoint{r.previous, r.used} {
 		if c != nil {
-			k.kept = append(k.kept, c.number)
-			k.listed[c.number] = listOf(c)
+			k.kept = append(k.kept, c.Number)
+			k.listed[c.Number] = listOf(c)
 		}
 	}
-	h := segmentHeader{
-		id: s.nextSegment, prev: r.tail.id, prevEnd: r.tail.end, prevSeq: r.seq, size: o.SegmentBytes, created: o.Clock.Wall(),
+	h := layout.SegmentHeader{
+		ID: s.nextSegment, Prev: r.tail.ID, PrevEnd: r.tail.End, PrevSeq: r.seq, Size: o.SegmentBytes, Created: o.Clock.Wall(),
 	}
 	s.nextSegment++
-	first, err := createSegment(o.FS, o.Dir, r.store, h, "")
+	f, err := layout.CreateSegment(o.FS, o.Dir, r.store, &h, "")
 	if err != nil {
-		return fmt.Errorf("make %s: %w", segmentName(h.id), err)
+		return fmt.Errorf("make %s: %w", layout.SegmentName(h.ID), err)
 	}
-	s.index.segments[h.id] = first
-	mark := epochMark{epoch: s.epoch, segment: h.id}
-	if err := writeFile(o.FS, o.Dir, epochName, mark.encode(r.store)); err != nil {
-		return fmt.Errorf("write %s: %w", epochName, err)
+	first := index.NewSegment(h, r.store, f)
+	s.index.Segments[h.ID] = first
+	mark := layout.EpochMark{Epoch: s.epoch, Segment: h.ID}
+	if err := layout.WriteFile(o.FS, o.Dir, layout.EpochName, mark.Encode(r.store)); err != nil {
+		return fmt.Errorf("write %s: %w", layout.EpochName, err)
 	}
 	s.switchTo(first)
-	s.committer.written = position{h.id, pageBytes}
+	s.committer.written = layout.At(h.ID, layout.PageBytes)
 	s.committer.synced = s.committer.written
 	return nil
 }
@@ -299,11 +305,4 @@ func (e *Engine) Close() error {
 		err = e.shard.Release(context.Background())
 	}
 	return errors.Join(err, e.lock.Close())
-}
-
-// newStoreID makes an identity that no other store has.
-func newStoreID() storeID {
-	var id storeID
-	rand.Read(id[:]) // never fails
-	return id
 }

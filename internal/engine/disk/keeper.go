@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/index"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/layout"
 )
 
 // keeper is the state of the goroutine that keeps house: it writes checkpoints and footers, gives space back, and watches how much is
@@ -29,15 +31,15 @@ type keeper struct {
 	kept      []uint64                   // numbers of the checkpoints that are there, oldest first
 	next      uint64                     // number of the next one
 	listed    map[uint64]map[uint64]bool // by checkpoint: the segments that it lists
-	at        position                   // of the newest
+	at        layout.Position            // of the newest
 	lastAsked int64                      // when a checkpoint was last asked for, on the monotonic clock
 	retry     bool                       // the last one could not be written for want of space
 }
 
 // snapshot is a checkpoint on its way from the committer to the keeper.
 type snapshot struct {
-	checkpoint
-	body    *body
+	layout.Checkpoint
+	body    *layout.Body
 	waiters []chan<- error
 }
 
@@ -71,7 +73,7 @@ func (s *shard) keep() {
 			for _, w := range shot.waiters {
 				w <- err
 			}
-			if noSpace(err) {
+			if layout.NoSpace(err) {
 				s.options.Logger.Warn("no space for a checkpoint; it will be tried again", "error", err)
 				k.retry, err = true, nil
 			}
@@ -91,10 +93,10 @@ func (s *shard) keep() {
 
 // upkeep does what there is to do. Its error is a disk that fails: want of space is not one.
 func (s *shard) upkeep() error {
-	if err := s.footAll(); err != nil && !noSpace(err) {
+	if err := s.footAll(); err != nil && !layout.NoSpace(err) {
 		return err
 	}
-	if err := s.compact(); err != nil && !noSpace(err) {
+	if err := s.compact(); err != nil && !layout.NoSpace(err) {
 		return err
 	}
 	if err := s.reclaim(); err != nil {
@@ -107,7 +109,7 @@ func (s *shard) upkeep() error {
 
 // footAll writes the footers that are due.
 func (s *shard) footAll() error {
-	for _, g := range s.segmentsWhere(func(g *segment) bool { return g.sealed && !g.footed && g.live > 0 }) {
+	for _, g := range s.segmentsWhere(func(g *index.Segment) bool { return g.Sealed && !g.Footed && g.Live > 0 }) {
 		if err := s.foot(g); err != nil {
 			return err
 		}
@@ -116,11 +118,11 @@ func (s *shard) footAll() error {
 }
 
 // segmentsWhere gives the segments for which want holds, in no order. It is called with the index locked.
-func (s *shard) segmentsWhere(want func(*segment) bool) []*segment {
-	s.index.mu.RLock()
-	defer s.index.mu.RUnlock()
-	var found []*segment
-	for _, g := range s.index.segments {
+func (s *shard) segmentsWhere(want func(*index.Segment) bool) []*index.Segment {
+	s.index.Mu.RLock()
+	defer s.index.Mu.RUnlock()
+	var found []*index.Segment
+	for _, g := range s.index.Segments {
 		if want(g) {
 			found = append(found, g)
 		}
@@ -144,16 +146,16 @@ func (s *shard) snapshot() error {
 	s.snapshotting, s.wantSnapshot = true, false
 	shot.waiters, s.snapshotWaiters = s.snapshotWaiters, nil
 	// These may be ahead of the log's position, which is harmless: they only must never be behind it.
-	shot.nextID, shot.lastTime, shot.nextSegment = s.nextID, s.lastTime, s.nextSegment
+	shot.NextID, shot.LastTime, shot.NextSegment = s.nextID, s.lastTime, s.nextSegment
 	s.mu.Unlock()
-	shot.at, shot.seq, shot.epoch = k.written, k.seq, s.epoch
-	shot.segments, shot.body = s.index.encode(shot.at)
+	shot.At, shot.Seq, shot.Epoch = k.written, k.seq, s.epoch
+	shot.Segments, shot.body = s.index.Encode(shot.At)
 	var state bytes.Buffer
 	state.Grow(k.stateBytes)
 	if err := s.machine.Save(&state); err != nil {
 		return fmt.Errorf("save the state: %w", err)
 	}
-	shot.body.machine, k.stateBytes = state.Bytes(), state.Len()+state.Len()/8
+	shot.body.Machine, k.stateBytes = state.Bytes(), state.Len()+state.Len()/8
 	k.sinceLast = 0
 	s.keeper.snapshots <- shot // has room for the one that can be under way
 	return nil
@@ -169,22 +171,22 @@ func (s *shard) complete(shot *snapshot) error {
 	}()
 	k, o := &s.keeper, s.options
 	newest := k.kept[len(k.kept)-1]
-	shot.number, shot.prev = k.next, newest
-	if err := writeCheckpoint(o.FS, o.Dir, s.engine.identity.store, &shot.checkpoint, shot.body); err != nil {
-		return fmt.Errorf("write %s: %w", checkpointName(shot.number), err)
+	shot.Number, shot.Prev = k.next, newest
+	if err := layout.WriteCheckpoint(o.FS, o.Dir, s.engine.identity.Store, &shot.Checkpoint, shot.body); err != nil {
+		return fmt.Errorf("write %s: %w", layout.CheckpointName(shot.Number), err)
 	}
 	k.next++
-	s.checkpointBytes.Store(int64(len(shot.body.index) + len(shot.body.machine)))
-	k.kept, k.at, k.retry = append(k.kept, shot.number), shot.at, false
-	k.listed[shot.number] = listOf(&shot.checkpoint)
+	s.checkpointBytes.Store(int64(len(shot.body.Index) + len(shot.body.Machine)))
+	k.kept, k.at, k.retry = append(k.kept, shot.Number), shot.At, false
+	k.listed[shot.Number] = listOf(&shot.Checkpoint)
 	// The mark makes a later recovery notice when the checkpoint's file is missing. Without a place for it, the checkpoint is still good.
-	if err := s.appendOwn(kindMark, shot.number); err != nil && !errors.Is(err, engine.ErrFull) {
+	if err := s.appendOwn(layout.KindMark, shot.Number); err != nil && !errors.Is(err, engine.ErrFull) {
 		return err
 	}
 	for len(k.kept) > 2 {
 		oldest := k.kept[0]
-		if err := o.FS.Remove(path.Join(o.Dir, checkpointName(oldest))); err != nil {
-			return fmt.Errorf("remove %s: %w", checkpointName(oldest), err)
+		if err := o.FS.Remove(path.Join(o.Dir, layout.CheckpointName(oldest))); err != nil {
+			return fmt.Errorf("remove %s: %w", layout.CheckpointName(oldest), err)
 		}
 		if err := o.FS.SyncDir(o.Dir); err != nil {
 			return err
@@ -195,10 +197,10 @@ func (s *shard) complete(shot *snapshot) error {
 	return s.reclaim()
 }
 
-func listOf(c *checkpoint) map[uint64]bool {
-	list := make(map[uint64]bool, len(c.segments))
-	for i := range c.segments {
-		list[c.segments[i].id] = true
+func listOf(c *layout.Checkpoint) map[uint64]bool {
+	list := make(map[uint64]bool, len(c.Segments))
+	for i := range c.Segments {
+		list[c.Segments[i].ID] = true
 	}
 	return list
 }
@@ -218,7 +220,7 @@ func (s *shard) ask() <-chan error {
 func (s *shard) askIfWorth() {
 	k := &s.keeper
 	now := s.options.Clock.Mono()
-	dead := s.segmentsWhere(func(g *segment) bool { return g.sealed && g.live == 0 })
+	dead := s.segmentsWhere(func(g *index.Segment) bool { return g.Sealed && g.Live == 0 })
 	worth := len(dead) > 0 && (s.full.Load() || now-k.lastAsked >= int64(deadWaitMax) || len(dead) >= deadSegmentsMax)
 	s.mu.Lock()
 	if (worth || k.retry) && !s.snapshotting {
@@ -237,7 +239,7 @@ const deadSegmentsMax = 4
 func (s *shard) lastCheckpoint(ctx context.Context) error {
 	select {
 	case err := <-s.flushAndAsk():
-		if noSpace(err) {
+		if layout.NoSpace(err) {
 			return nil
 		}
 		return err
@@ -269,13 +271,13 @@ func (s *shard) flushAndAsk() <-chan error {
 // reclaim gives back the files of segments that nothing needs any more.
 func (s *shard) reclaim() error {
 	k := &s.keeper
-	dead := s.segmentsWhere(func(g *segment) bool {
-		return g.sealed && g.live == 0 && (g.compacted() || g.id < k.at.segment)
+	dead := s.segmentsWhere(func(g *index.Segment) bool {
+		return g.Sealed && g.Live == 0 && (g.Compacted() || g.ID < k.at.Segment)
 	})
 	for _, g := range dead {
 		needed := false
 		for list := range maps.Values(k.listed) {
-			needed = needed || list[g.id]
+			needed = needed || list[g.ID]
 		}
 		if needed {
 			continue
@@ -288,31 +290,31 @@ func (s *shard) reclaim() error {
 }
 
 // discard takes a segment out of the index and its file out of the directory.
-func (s *shard) discard(g *segment) error {
+func (s *shard) discard(g *index.Segment) error {
 	o := s.options
-	s.index.mu.Lock()
-	delete(s.index.segments, g.id)
-	s.index.mu.Unlock()
-	if g.writer != nil {
-		if err := g.writer.Close(); err != nil {
+	s.index.Mu.Lock()
+	delete(s.index.Segments, g.ID)
+	s.index.Mu.Unlock()
+	if g.Writer != nil {
+		if err := g.Writer.Close(); err != nil {
 			return err
 		}
-		g.writer = nil
+		g.Writer = nil
 	}
-	unread := s.files.retire(g.id)
-	name := path.Join(o.Dir, segmentName(g.id))
+	unread := s.files.Retire(g.ID)
+	name := path.Join(o.Dir, layout.SegmentName(g.ID))
 	var err error
-	if unread && g.fileBytes == o.SegmentBytes && s.wantSpare() {
-		if err = o.FS.Rename(name, path.Join(o.Dir, spareName(g.id))); err == nil {
-			s.addSpare(spareName(g.id))
+	if unread && g.FileBytes == o.SegmentBytes && s.wantSpare() {
+		if err = o.FS.Rename(name, path.Join(o.Dir, layout.SpareName(g.ID))); err == nil {
+			s.addSpare(layout.SpareName(g.ID))
 		}
 	} else {
 		err = o.FS.Remove(name)
 	}
 	if err != nil {
-		return fmt.Errorf("give back %s: %w", segmentName(g.id), err)
+		return fmt.Errorf("give back %s: %w", layout.SegmentName(g.ID), err)
 	}
-	s.files.gone(g.id)
-	s.options.Logger.Debug("segment given back", "file", segmentName(g.id))
+	s.files.Gone(g.ID)
+	s.options.Logger.Debug("segment given back", "file", layout.SegmentName(g.ID))
 	return nil
 }

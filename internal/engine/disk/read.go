@@ -11,6 +11,9 @@ import (
 	"sync"
 
 	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/cache"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/index"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/layout"
 )
 
 // How blocks that are not in the tail cache are read: neighbours with small gaps between them in one go.
@@ -25,7 +28,7 @@ const blocksMax = 4096
 // cold is a block that has to come from a file: which place of the batch it fills, and where it is.
 type cold struct {
 	block   int
-	segment *segment
+	segment *index.Segment
 	offset  int64
 	size    int
 }
@@ -35,7 +38,7 @@ type plan struct {
 	cold  []cold
 	bytes int
 	// missing is the extent whose entries must be loaded before the Read can go on. It is a copy.
-	missing extent
+	missing index.Extent
 }
 
 var plans = sync.Pool{New: func() any { return new(plan) }}
@@ -45,7 +48,7 @@ func (s *shard) Read(ctx context.Context, t engine.TopicID, from engine.Offset, 
 	p := plans.Get().(*plan)
 	defer func() {
 		clear(p.cold)
-		p.missing = extent{}
+		p.missing = index.Extent{}
 		plans.Put(p)
 	}()
 	for {
@@ -53,10 +56,10 @@ func (s *shard) Read(ctx context.Context, t engine.TopicID, from engine.Offset, 
 			return err
 		}
 		into.Release()
-		p.cold, p.bytes, p.missing = p.cold[:0], 0, extent{}
+		p.cold, p.bytes, p.missing = p.cold[:0], 0, index.Extent{}
 		s.collect(t, from, into, p)
 		err := s.fetch(t, into, p)
-		if err == nil && len(into.Blocks) == 0 && p.missing.section != 0 {
+		if err == nil && len(into.Blocks) == 0 && p.missing.Section != 0 {
 			if _, err = s.entries(t, &p.missing); err == nil {
 				continue
 			}
@@ -83,36 +86,36 @@ func (s *shard) readable(ctx context.Context) error {
 
 // moved tells whether the index has changed since the plan was made: the segment that could not be opened was given back meanwhile.
 func (s *shard) moved(t engine.TopicID, from engine.Offset, p *plan) bool {
-	g := p.missing.segment
+	g := p.missing.Segment
 	if len(p.cold) > 0 {
 		g = p.cold[0].segment
 	}
-	s.index.mu.RLock()
-	defer s.index.mu.RUnlock()
-	return g != nil && s.index.segments[g.id] != g
+	s.index.Mu.RLock()
+	defer s.index.Mu.RUnlock()
+	return g != nil && s.index.Segments[g.ID] != g
 }
 
 // collect fills the batch from the index and the tail cache, and lists what is missing from it.
 func (s *shard) collect(id engine.TopicID, from engine.Offset, into *engine.Batch, p *plan) {
 	x := s.index
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	t := x.topics[id]
+	x.Mu.RLock()
+	defer x.Mu.RUnlock()
+	t := x.Topics[id]
 	if t == nil {
 		return
 	}
-	var last *arena
-	for i := t.find(from); i < len(t.extents); i++ {
-		e := &t.extents[i]
-		entries := e.entries
-		if e.section != 0 {
-			if entries = s.cache.get(e); entries == nil {
+	var last *cache.Arena
+	for i := t.Find(from); i < len(t.Extents); i++ {
+		e := &t.Extents[i]
+		entries := e.Entries
+		if e.Section != 0 {
+			if entries = s.sections.Get(e.Segment.ID, e.Section); entries == nil {
 				p.missing = *e
 				return
 			}
 		}
-		for j := searchEntries(entries, e.base, from); j < len(entries); j++ {
-			size := int(entries[j].size)
+		for j := index.SearchEntries(entries, e.Base, from); j < len(entries); j++ {
+			size := int(entries[j].Size)
 			if n := len(into.Blocks); n > 0 && (p.bytes+size > into.BytesMax || n >= blocksMax) {
 				return
 			}
@@ -123,31 +126,31 @@ func (s *shard) collect(id engine.TopicID, from engine.Offset, into *engine.Batc
 }
 
 // gather adds one block to the batch. last is the arena that the batch pinned last.
-func (s *shard) gather(x *extent, e *entry, into *engine.Batch, p *plan, last *arena) *arena {
-	at := position{x.segment.id, int64(e.offset)}
+func (s *shard) gather(x *index.Extent, e *layout.Entry, into *engine.Batch, p *plan, last *cache.Arena) *cache.Arena {
+	at := layout.At(x.Segment.ID, int64(e.Offset))
 	a := last
-	if a == nil || a.base.segment != at.segment || at.offset < a.base.offset || at.offset >= a.base.offset+int64(a.published) {
-		a = s.index.tail.find(at)
+	if a == nil || a.Base.Segment != at.Segment || at.Offset < a.Base.Offset || at.Offset >= a.Base.Offset+int64(a.Published) {
+		a = s.index.Tail.Find(at)
 	}
-	b := engine.Block{Count: e.count}
-	b.First = x.offsetOf(e)
+	b := engine.Block{Count: e.Count}
+	b.First = x.OffsetOf(e)
 	if a == nil {
-		p.cold = append(p.cold, cold{len(into.Blocks), x.segment, int64(e.offset), int(e.size)})
+		p.cold = append(p.cold, cold{len(into.Blocks), x.Segment, int64(e.Offset), int(e.Size)})
 		into.Blocks = append(into.Blocks, b)
 		return last
 	}
 	if a != last {
-		a.pin()
+		a.Pin()
 		into.Keep(a)
 	}
-	var h recordHeader
-	record := a.mem[at.offset-a.base.offset:]
-	h.decode(record)
-	if h.kind != engine.KindBlock || h.stamp.First != b.First || h.length != e.size {
+	var h layout.RecordHeader
+	record := a.Mem[at.Offset-a.Base.Offset:]
+	h.Decode(record)
+	if h.Kind != engine.KindBlock || h.Stamp.First != b.First || h.Length != e.Size {
 		panic("bug: the index and the tail cache disagree about " + at.String())
 	}
-	b.Stamp = h.stamp
-	b.Body = record[blockHeaderBytes:][:h.length:h.length]
+	b.Stamp = h.Stamp
+	b.Body = record[layout.BlockHeaderBytes:][:h.Length:h.Length]
 	into.Blocks = append(into.Blocks, b)
 	return a
 }
@@ -192,7 +195,7 @@ func (s *shard) fetch(t engine.TopicID, into *engine.Batch, p *plan) error {
 
 // adjoins tells whether a block is worth reading together with the one before it in a run that has a first.
 func (c *cold) adjoins(before, first *cold) bool {
-	gap := c.offset - before.offset - int64(recordBytes(engine.KindBlock, before.size))
+	gap := c.offset - before.offset - int64(layout.RecordBytes(engine.KindBlock, before.size))
 	return c.segment == before.segment && gap >= 0 && gap <= readGapBytes &&
 		c.offset+int64(c.size)-first.offset <= readRunBytes
 }
@@ -200,19 +203,19 @@ func (c *cold) adjoins(before, first *cold) bool {
 // fetchRun reads blocks that lie close together. On an error it tells which block of the batch is the first without a body.
 func (s *shard) fetchRun(t engine.TopicID, into *engine.Batch, run []cold) (int, error) {
 	first, last := &run[0], &run[len(run)-1]
-	f, err := s.files.acquire(first.segment.id)
+	f, err := s.files.Acquire(first.segment.ID)
 	if err != nil {
 		return first.block, err
 	}
-	defer s.files.release(f)
-	n := int(last.offset-first.offset) + blockHeaderBytes + last.size
+	defer s.files.Release(f)
+	n := int(last.offset-first.offset) + layout.BlockHeaderBytes + last.size
 	buffer := coldBuffers.Get().(*coldBuffer)
 	if cap(buffer.b) < n {
 		buffer.b = make([]byte, n)
 	}
 	buffer.b = buffer.b[:n]
 	into.Keep(buffer)
-	if err := readFull(f.file, buffer.b, first.offset); err == io.ErrUnexpectedEOF {
+	if err := layout.ReadFull(f.File, buffer.b, first.offset); err == io.ErrUnexpectedEOF {
 		// Whatever is behind the end of the file cannot be what was written.
 		clear(buffer.b)
 	} else if err != nil {
@@ -231,18 +234,18 @@ func (s *shard) fetchRun(t engine.TopicID, into *engine.Batch, run []cold) (int,
 
 // accept checks the bytes that were read for a block and makes them the block's body.
 func (c *cold) accept(b []byte, t engine.TopicID, block *engine.Block) *engine.CorruptError {
-	var h recordHeader
-	bad := engine.CorruptError{File: segmentName(c.segment.id), Offset: c.offset, Topic: t}
+	var h layout.RecordHeader
+	bad := engine.CorruptError{File: layout.SegmentName(c.segment.ID), Offset: c.offset, Topic: t}
 	switch {
-	case !h.check(b, c.segment.salt, c.offset):
+	case !h.Check(b, c.segment.Salt, c.offset):
 		bad.Reason = "the header of a block does not match its checksum"
-	case h.kind != engine.KindBlock || h.topic != t || h.stamp.First != block.First || h.count != block.Count || int(h.length) != c.size:
+	case h.Kind != engine.KindBlock || h.Topic != t || h.Stamp.First != block.First || h.Count != block.Count || int(h.Length) != c.size:
 		bad.Reason = "is another record than the index says"
-	case crc32.Checksum(b[blockHeaderBytes:][:c.size], castagnoli) != h.bodyCRC:
+	case crc32.Checksum(b[layout.BlockHeaderBytes:][:c.size], layout.Castagnoli) != h.BodyCRC:
 		bad.Reason = "the body of a block does not match its checksum"
 	default:
-		block.Stamp = h.stamp
-		block.Body = b[blockHeaderBytes:][:c.size:c.size]
+		block.Stamp = h.Stamp
+		block.Body = b[layout.BlockHeaderBytes:][:c.size:c.size]
 		return nil
 	}
 	return &bad
@@ -265,31 +268,31 @@ func (s *shard) OffsetAt(ctx context.Context, id engine.TopicID, unixNano int64)
 }
 
 // offsetAt answers from the index, or names the extent whose entries it would need.
-func (s *shard) offsetAt(id engine.TopicID, unixNano int64) (engine.Offset, *extent) {
-	s.index.mu.RLock()
-	defer s.index.mu.RUnlock()
-	t := s.index.topics[id]
+func (s *shard) offsetAt(id engine.TopicID, unixNano int64) (engine.Offset, *index.Extent) {
+	s.index.Mu.RLock()
+	defer s.index.Mu.RUnlock()
+	t := s.index.Topics[id]
 	if t == nil {
 		return 0, nil
 	}
-	i := sort.Search(len(t.extents), func(i int) bool { return t.extents[i].lastTime >= unixNano })
-	if i == len(t.extents) {
-		return t.next, nil
+	i := sort.Search(len(t.Extents), func(i int) bool { return t.Extents[i].LastTime >= unixNano })
+	if i == len(t.Extents) {
+		return t.Next, nil
 	}
-	x := &t.extents[i]
-	if unixNano <= x.baseTime {
-		return x.first, nil
+	x := &t.Extents[i]
+	if unixNano <= x.BaseTime {
+		return x.First, nil
 	}
-	entries := x.entries
-	if x.section != 0 {
-		if entries = s.cache.get(x); entries == nil {
+	entries := x.Entries
+	if x.Section != 0 {
+		if entries = s.sections.Get(x.Segment.ID, x.Section); entries == nil {
 			missing := *x
 			return 0, &missing
 		}
 	}
-	j := sort.Search(len(entries), func(j int) bool { return x.timeOf(&entries[j]) >= unixNano })
+	j := sort.Search(len(entries), func(j int) bool { return x.TimeOf(&entries[j]) >= unixNano })
 	if j == len(entries) {
-		return x.end, nil
+		return x.End, nil
 	}
-	return max(x.first, x.offsetOf(&entries[j])), nil
+	return max(x.First, x.OffsetOf(&entries[j])), nil
 }

@@ -9,10 +9,12 @@ import (
 	"path"
 	"slices"
 
+	"github.com/posthaste-io/posthaste/internal/engine/disk/index"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/layout"
 	"github.com/posthaste-io/posthaste/internal/vfs"
 )
 
-// Recovery rebuilds the state from the newest valid checkpoint and the commits after it, and decides what a commit that does not
+// recovery rebuilds the state from the newest valid checkpoint and the commits after it, and decides what a commit that does not
 // check out means. It is torn, the trace of a crash, if and only if
 //
 //	it lies at or behind every position that any valid commit behind it, in its segment or a later one, knows to be durable, and
@@ -28,21 +30,21 @@ import (
 type recovery struct {
 	shard   *shard
 	options *Options
-	store   storeID
+	store   layout.StoreID
 
-	heads     map[uint64]segmentHeader // of all segment files
-	numbers   []uint64                 // of all checkpoint files, sorted
+	heads     map[uint64]layout.SegmentHeader // of all segment files
+	numbers   []uint64                        // of all checkpoint files, sorted
 	spares    []string
 	temps     []string
-	mark      epochMark
-	used      *checkpoint
-	previous  *checkpoint // the one kept beside it; nil when there is none that can be read
-	fellBack  bool        // a newer checkpoint, or the previous one, is damaged
-	leftovers []string    // files that nothing needs
+	mark      layout.EpochMark
+	used      *layout.Checkpoint
+	previous  *layout.Checkpoint // the one kept beside it; nil when there is none that can be read
+	fellBack  bool               // a newer checkpoint, or the previous one, is damaged
+	leftovers []string           // files that nothing needs
 
 	seq   uint64
 	epoch uint64
-	tail  *segment // where the log ends
+	tail  *index.Segment // where the log ends
 	// replayed are the segments whose commits were read.
 	replayed []uint64
 	clean    bool // by a clean stop
@@ -51,7 +53,7 @@ type recovery struct {
 func (r *recovery) path(name string) string { return path.Join(r.options.Dir, name) }
 
 func (r *recovery) refuse(name, reason string) error {
-	return &FileError{Path: r.path(name), Offset: -1, Reason: reason}
+	return &layout.FileError{Path: r.path(name), Offset: -1, Reason: reason}
 }
 
 // run reads everything and leaves the shard with the index and the machine of the log's end.
@@ -78,103 +80,103 @@ func (r *recovery) list() error {
 	if err != nil {
 		return err
 	}
-	r.heads = map[uint64]segmentHeader{}
+	r.heads = map[uint64]layout.SegmentHeader{}
 	for _, name := range names {
-		switch kind, number := parseName(name); kind {
-		case foreignFile:
+		switch kind, number := layout.ParseName(name); kind {
+		case layout.ForeignFile:
 			return r.refuse(name, "does not belong into a data directory")
-		case tempFile:
+		case layout.TempFile:
 			r.temps = append(r.temps, name)
-		case spareFile:
+		case layout.SpareFile:
 			r.spares = append(r.spares, name)
-		case checkpointFile:
+		case layout.CheckpointFile:
 			r.numbers = append(r.numbers, number)
-		case segmentFile:
+		case layout.SegmentFile:
 			if r.heads[number], err = r.head(number); err != nil {
 				return err
 			}
 		}
 	}
 	slices.Sort(r.numbers)
-	b, err := readWhole(r.options.FS, r.path(epochName))
+	b, err := layout.ReadWhole(r.options.FS, r.path(layout.EpochName))
 	if err != nil {
-		return r.refuse(epochName, "cannot be read: "+err.Error())
+		return r.refuse(layout.EpochName, "cannot be read: "+err.Error())
 	}
-	r.mark, err = decodeEpochMark(r.path(epochName), r.store, b)
+	r.mark, err = layout.DecodeEpochMark(r.path(layout.EpochName), r.store, b)
 	return err
 }
 
-func (r *recovery) head(id uint64) (segmentHeader, error) {
-	f, err := r.options.FS.Open(r.path(segmentName(id)))
+func (r *recovery) head(id uint64) (layout.SegmentHeader, error) {
+	f, err := r.options.FS.Open(r.path(layout.SegmentName(id)))
 	if err != nil {
-		return segmentHeader{}, err
+		return layout.SegmentHeader{}, err
 	}
 	defer f.Close()
-	b := make([]byte, segmentHeaderBytes)
-	if err := readFull(f, b, 0); err != nil {
-		return segmentHeader{}, r.refuse(segmentName(id), "the segment header cannot be read: "+err.Error())
+	b := make([]byte, layout.SegmentHeaderBytes)
+	if err := layout.ReadFull(f, b, 0); err != nil {
+		return layout.SegmentHeader{}, r.refuse(layout.SegmentName(id), "the segment header cannot be read: "+err.Error())
 	}
-	return decodeSegmentHeader(b, r.path(segmentName(id)), r.store, id)
+	return layout.DecodeSegmentHeader(b, r.path(layout.SegmentName(id)), r.store, id)
 }
 
 // pick chooses the checkpoint to start from, and checks that its predecessor and all files that the two list are there.
-func (r *recovery) pick() (*body, error) {
-	var chosen *body
+func (r *recovery) pick() (*layout.Body, error) {
+	var chosen *layout.Body
 	for _, number := range slices.Backward(r.numbers) {
-		c, b, err := readCheckpoint(r.options.FS, r.path(checkpointName(number)), r.store, number, true)
+		c, b, err := layout.ReadCheckpoint(r.options.FS, r.path(layout.CheckpointName(number)), r.store, number, true)
 		if err == nil {
 			r.used, chosen = c, b
 			break
 		}
-		if !errors.Is(err, errDamaged) {
+		if !errors.Is(err, layout.ErrDamaged) {
 			return nil, err
 		}
 		r.fellBack = true
-		r.options.Logger.Error("a checkpoint is damaged; the one before it is used", "file", checkpointName(number))
+		r.options.Logger.Error("a checkpoint is damaged; the one before it is used", "file", layout.CheckpointName(number))
 	}
 	if r.used == nil {
-		return nil, r.refuse(checkpointName(max(1, slices.Max(append(r.numbers, 0)))), "there is no checkpoint that can be read")
+		return nil, r.refuse(layout.CheckpointName(max(1, slices.Max(append(r.numbers, 0)))), "there is no checkpoint that can be read")
 	}
 	for _, number := range r.numbers {
-		if number >= r.used.number {
+		if number >= r.used.Number {
 			break
 		}
-		c, _, err := readCheckpoint(r.options.FS, r.path(checkpointName(number)), r.store, number, false)
+		c, _, err := layout.ReadCheckpoint(r.options.FS, r.path(layout.CheckpointName(number)), r.store, number, false)
 		switch {
-		case errors.Is(err, errDamaged):
+		case errors.Is(err, layout.ErrDamaged):
 			r.fellBack = true
-			r.options.Logger.Warn("an old checkpoint is damaged", "file", checkpointName(number))
+			r.options.Logger.Warn("an old checkpoint is damaged", "file", layout.CheckpointName(number))
 		case err != nil:
 			return nil, err
-		case number == r.used.prev:
+		case number == r.used.Prev:
 			r.previous = c
 		default:
-			r.leftovers = append(r.leftovers, checkpointName(number))
+			r.leftovers = append(r.leftovers, layout.CheckpointName(number))
 		}
 	}
-	if r.used.prev != 0 && !slices.Contains(r.numbers, r.used.prev) && !r.fellBack {
-		return nil, r.refuse(checkpointName(r.used.prev), "is missing")
+	if r.used.Prev != 0 && !slices.Contains(r.numbers, r.used.Prev) && !r.fellBack {
+		return nil, r.refuse(layout.CheckpointName(r.used.Prev), "is missing")
 	}
 	return chosen, r.checkListed()
 }
 
 // checkListed makes sure that the files that the checkpoints list are there and have the right size.
 func (r *recovery) checkListed() error {
-	for _, c := range []*checkpoint{r.used, r.previous} {
+	for _, c := range []*layout.Checkpoint{r.used, r.previous} {
 		if c == nil {
 			continue
 		}
-		for i := range c.segments {
-			m := &c.segments[i]
-			if _, found := r.heads[m.id]; !found {
-				return r.refuse(segmentName(m.id), "is missing")
+		for i := range c.Segments {
+			m := &c.Segments[i]
+			if _, found := r.heads[m.ID]; !found {
+				return r.refuse(layout.SegmentName(m.ID), "is missing")
 			}
-			size, err := r.size(m.id)
+			size, err := r.size(m.ID)
 			if err != nil {
 				return err
 			}
-			if m.flags&summaryFooted != 0 && size != m.fileBytes || size < m.end {
-				return r.refuse(segmentName(m.id), fmt.Sprintf("has %d bytes where %d are due", size, m.fileBytes))
+			if m.Flags&layout.SummaryFooted != 0 && size != m.FileBytes || size < m.End {
+				return r.refuse(layout.SegmentName(m.ID), fmt.Sprintf("has %d bytes where %d are due", size, m.FileBytes))
 			}
 		}
 	}
@@ -182,7 +184,7 @@ func (r *recovery) checkListed() error {
 }
 
 func (r *recovery) size(id uint64) (int64, error) {
-	f, err := r.options.FS.Open(r.path(segmentName(id)))
+	f, err := r.options.FS.Open(r.path(layout.SegmentName(id)))
 	if err != nil {
 		return 0, err
 	}
@@ -191,99 +193,99 @@ func (r *recovery) size(id uint64) (int64, error) {
 }
 
 // restore fills the index and the machine from the checkpoint.
-func (r *recovery) restore(b *body) error {
+func (r *recovery) restore(b *layout.Body) error {
 	x := r.shard.index
-	for i := range r.used.segments {
-		if _, err := r.segment(r.used.segments[i]); err != nil {
+	for i := range r.used.Segments {
+		if _, err := r.segment(r.used.Segments[i]); err != nil {
 			return err
 		}
 	}
 	if r.previous != nil {
 		// Kept for the sake of the previous checkpoint only: they go when it goes.
-		for _, m := range r.previous.segments {
-			if x.segments[m.id] == nil {
+		for _, m := range r.previous.Segments {
+			if x.Segments[m.ID] == nil {
 				g, err := r.segment(m)
 				if err != nil {
 					return err
 				}
-				g.sealed = true
+				g.Sealed = true
 			}
 		}
 	}
-	if !x.decode(b) {
-		return r.refuse(checkpointName(r.used.number), "its index is not one that this program writes")
+	if !x.Decode(b) {
+		return r.refuse(layout.CheckpointName(r.used.Number), "its index is not one that this program writes")
 	}
-	r.seq, r.epoch = r.used.seq, r.used.epoch
-	r.shard.nextID, r.shard.lastTime = r.used.nextID, r.used.lastTime
-	if len(b.machine) == 0 {
+	r.seq, r.epoch = r.used.Seq, r.used.Epoch
+	r.shard.nextID, r.shard.lastTime = r.used.NextID, r.used.LastTime
+	if len(b.Machine) == 0 {
 		return nil // the first checkpoint, made before anybody owned the shard
 	}
-	if err := r.shard.machine.Restore(bytes.NewReader(b.machine)); err != nil {
-		return fmt.Errorf("%s: restore: %w", r.path(checkpointName(r.used.number)), err)
+	if err := r.shard.machine.Restore(bytes.NewReader(b.Machine)); err != nil {
+		return fmt.Errorf("%s: restore: %w", r.path(layout.CheckpointName(r.used.Number)), err)
 	}
 	return nil
 }
 
 // segment makes a segment of a checkpoint's summary known to the index.
-func (r *recovery) segment(m summary) (*segment, error) {
-	size, err := r.size(m.id)
+func (r *recovery) segment(m layout.Summary) (*index.Segment, error) {
+	size, err := r.size(m.ID)
 	if err != nil {
 		return nil, err
 	}
-	g := &segment{
-		segmentHeader: r.heads[m.id], salt: r.store.salt(m.id), fileBytes: size, end: m.end,
-		sealed: m.flags&summarySealed != 0, footed: m.flags&summaryFooted != 0,
+	g := &index.Segment{
+		SegmentHeader: r.heads[m.ID], Salt: r.store.Salt(m.ID), FileBytes: size, End: m.End,
+		Sealed: m.Flags&layout.SummarySealed != 0, Footed: m.Flags&layout.SummaryFooted != 0,
 	}
-	r.shard.index.segments[m.id] = g
+	r.shard.index.Segments[m.ID] = g
 	return g, nil
 }
 
 // account decides about every file that is not part of the state: what is left over from a crash may go, the rest is refused.
 func (r *recovery) account() error {
-	if r.tail.id < r.mark.segment {
-		return r.refuse(segmentName(r.mark.segment), "is missing: "+epochName+" says that the log went on in it")
+	if r.tail.ID < r.mark.Segment {
+		return r.refuse(layout.SegmentName(r.mark.Segment), "is missing: "+layout.EpochName+" says that the log went on in it")
 	}
 	// Segments that were made ready behind the tail and never written to: appenders may be ahead of the committer by several.
-	unused := map[uint64]bool{r.tail.id: true}
+	unused := map[uint64]bool{r.tail.ID: true}
 	for _, id := range slices.Sorted(maps.Keys(r.heads)) {
 		h := r.heads[id]
 		switch {
-		case r.shard.index.segments[id] != nil:
-		case h.compacted() || id < r.used.at.segment:
+		case r.shard.index.Segments[id] != nil:
+		case h.Compacted() || id < r.used.At.Segment:
 			// Compacted segments count from the first checkpoint that lists them, and old ones until the last that does.
-			r.leftovers = append(r.leftovers, segmentName(id))
-		case unused[h.prev] && h.prevEnd == 0:
+			r.leftovers = append(r.leftovers, layout.SegmentName(id))
+		case unused[h.Prev] && h.PrevEnd == 0:
 			used, err := r.hasCommits(id)
 			if err != nil {
 				return err
 			}
 			if used {
-				return r.refuse(segmentName(h.prev), "ends before the commits that "+segmentName(id)+" goes on with")
+				return r.refuse(layout.SegmentName(h.Prev), "ends before the commits that "+layout.SegmentName(id)+" goes on with")
 			}
 			unused[id] = true
-			r.temps = append(r.temps, segmentName(id))
-		case r.heads[h.prev].id == 0:
-			return r.refuse(segmentName(h.prev), "is missing: "+segmentName(id)+" follows it")
+			r.temps = append(r.temps, layout.SegmentName(id))
+		case r.heads[h.Prev].ID == 0:
+			return r.refuse(layout.SegmentName(h.Prev), "is missing: "+layout.SegmentName(id)+" follows it")
 		default:
-			return r.refuse(segmentName(id), "has no place in the log")
+			return r.refuse(layout.SegmentName(id), "has no place in the log")
 		}
 	}
 	return nil
 }
 
 func (r *recovery) hasCommits(id uint64) (bool, error) {
-	v, err := r.survey(&segment{segmentHeader: r.heads[id], salt: r.store.salt(id)}, pageBytes, segmentBytesMax)
-	return v.commit, err
+	v, err := r.survey(&index.Segment{SegmentHeader: r.heads[id], Salt: r.store.Salt(id)}, layout.PageBytes, index.SegmentBytesMax)
+	return v.Commit, err
 }
 
 // survey looks at what lies behind a byte of a segment, as far as a number of bytes.
-func (r *recovery) survey(g *segment, from, reach int64) (survey, error) {
-	f, err := r.options.FS.Open(r.path(segmentName(g.id)))
+func (r *recovery) survey(g *index.Segment, from, reach int64) (layout.Survey, error) {
+	f, err := r.options.FS.Open(r.path(layout.SegmentName(g.ID)))
 	if err != nil {
-		return survey{}, err
+		return layout.Survey{}, err
 	}
 	defer f.Close()
-	return newLogReader(f, g).survey(from, from+reach, r.seq)
+	return layout.NewReader(f, g.ID, g.Salt).Survey(from, from+reach, r.seq)
 }
 
 // settle makes durable what was read, and removes what nothing refers to and would be in the way.
@@ -291,7 +293,7 @@ func (r *recovery) settle() error {
 	fs := r.options.FS
 	// A kill may have left the last commits in memory only, and the log may have gone on in a new segment since the first of them.
 	for _, id := range r.replayed {
-		f, err := fs.OpenWrite(r.path(segmentName(id)), false)
+		f, err := fs.OpenWrite(r.path(layout.SegmentName(id)), false)
 		if err != nil {
 			return err
 		}

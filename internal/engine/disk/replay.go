@@ -6,19 +6,21 @@ import (
 	"slices"
 
 	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/index"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/layout"
 )
 
 // replay applies the commits after the checkpoint, segment by segment, up to the end of the log.
 func (r *recovery) replay(ctx context.Context) error {
-	id, from := r.used.at.segment, r.used.at.offset
+	id, from := r.used.At.Segment, r.used.At.Offset
 	for id != 0 {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		g := r.shard.index.segments[id]
+		g := r.shard.index.Segments[id]
 		if g == nil {
 			var err error
-			if g, err = r.segment(summary{id: id}); err != nil {
+			if g, err = r.segment(layout.Summary{ID: id}); err != nil {
 				return err
 			}
 		}
@@ -27,36 +29,36 @@ func (r *recovery) replay(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		g.sealed = true
+		g.Sealed = true
 		r.tail = g
-		id, from = next, pageBytes
+		id, from = next, layout.PageBytes
 	}
 	return nil
 }
 
 // replaySegment applies the commits of one segment from a byte on, and tells where the log goes on: 0 when it ends here.
-func (r *recovery) replaySegment(g *segment, from int64) (next uint64, err error) {
-	f, err := r.options.FS.Open(r.path(segmentName(g.id)))
+func (r *recovery) replaySegment(g *index.Segment, from int64) (next uint64, err error) {
+	f, err := r.options.FS.Open(r.path(layout.SegmentName(g.ID)))
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
-	reader := newLogReader(f, g)
-	follower := r.follower(g.id)
+	reader := layout.NewReader(f, g.ID, g.Salt)
+	follower := r.follower(g.ID)
 	for at := from; ; {
-		if follower != nil && at >= follower.prevEnd {
-			return follower.id, r.endAt(g, at, follower)
+		if follower != nil && at >= follower.PrevEnd {
+			return follower.ID, r.endAt(g, at, follower)
 		}
-		c, err := reader.commit(at)
+		c, err := reader.Commit(at)
 		if err != nil {
 			return 0, err
 		}
-		if c.flaw == nil && (c.header.seq != r.seq+1 || c.header.epoch < r.epoch) {
-			c.flaw = &flaw{at: c.header.at, reason: fmt.Sprintf("commit %d of epoch %d follows commit %d of epoch %d",
-				c.header.seq, c.header.epoch, r.seq, r.epoch)}
+		if c.Flaw == nil && (c.Header.Seq != r.seq+1 || c.Header.Epoch < r.epoch) {
+			c.Flaw = &layout.Flaw{At: c.Header.At, Reason: fmt.Sprintf("commit %d of epoch %d follows commit %d of epoch %d",
+				c.Header.Seq, c.Header.Epoch, r.seq, r.epoch)}
 		}
-		if c.flaw != nil {
-			torn, err := r.judge(g, at, c.flaw, follower)
+		if c.Flaw != nil {
+			torn, err := r.judge(g, at, c.Flaw, follower)
 			if torn || err != nil {
 				return 0, err
 			}
@@ -65,8 +67,8 @@ func (r *recovery) replaySegment(g *segment, from int64) (next uint64, err error
 		if err != nil {
 			return 0, err
 		}
-		at = c.header.end()
-		r.shard.committer.sinceLast += at - c.header.at.offset
+		at = c.Header.End()
+		r.shard.committer.sinceLast += at - c.Header.At.Offset
 		if sealedFor != nil && (*sealedFor != 0 || follower == nil) {
 			return r.leave(g, at, *sealedFor)
 		}
@@ -74,9 +76,9 @@ func (r *recovery) replaySegment(g *segment, from int64) (next uint64, err error
 }
 
 // follower is the segment that was begun when this one had ended without a seal.
-func (r *recovery) follower(id uint64) *segmentHeader {
+func (r *recovery) follower(id uint64) *layout.SegmentHeader {
 	for _, h := range r.heads {
-		if h.prev == id && h.prevEnd > 0 && !h.compacted() {
+		if h.Prev == id && h.PrevEnd > 0 && !h.Compacted() {
 			return &h
 		}
 	}
@@ -84,110 +86,110 @@ func (r *recovery) follower(id uint64) *segmentHeader {
 }
 
 // endAt ends a segment where its follower says.
-func (r *recovery) endAt(g *segment, at int64, follower *segmentHeader) error {
-	if at != follower.prevEnd || r.seq != follower.prevSeq {
-		return r.refuse(segmentName(g.id), fmt.Sprintf("ends at byte %d with commit %d, but %s says byte %d and commit %d",
-			at, r.seq, segmentName(follower.id), follower.prevEnd, follower.prevSeq))
+func (r *recovery) endAt(g *index.Segment, at int64, follower *layout.SegmentHeader) error {
+	if at != follower.PrevEnd || r.seq != follower.PrevSeq {
+		return r.refuse(layout.SegmentName(g.ID), fmt.Sprintf("ends at byte %d with commit %d, but %s says byte %d and commit %d",
+			at, r.seq, layout.SegmentName(follower.ID), follower.PrevEnd, follower.PrevSeq))
 	}
-	if !g.footed {
-		v, err := r.survey(g, at, surveyBytes)
+	if !g.Footed {
+		v, err := r.survey(g, at, layout.SurveyBytes)
 		if err != nil {
 			return err
 		}
-		g.torn, g.shrink = v.used, true
+		g.Torn, g.Shrink = v.Used, true
 	}
-	g.end = at
+	g.End = at
 	return nil
 }
 
 // leave ends a segment behind its seal: 0 is the seal of a clean stop.
-func (r *recovery) leave(g *segment, at int64, next uint64) (uint64, error) {
-	g.end = at
+func (r *recovery) leave(g *index.Segment, at int64, next uint64) (uint64, error) {
+	g.End = at
 	if next == 0 {
-		r.clean, g.shrink = true, true
+		r.clean, g.Shrink = true, true
 		return 0, nil
 	}
 	if h, found := r.heads[next]; !found {
-		return 0, r.refuse(segmentName(next), "is missing: "+segmentName(g.id)+" says that the log goes on in it")
-	} else if h.prev != g.id || h.prevEnd != 0 {
-		return 0, r.refuse(segmentName(next), fmt.Sprintf("does not follow %s", segmentName(g.id)))
+		return 0, r.refuse(layout.SegmentName(next), "is missing: "+layout.SegmentName(g.ID)+" says that the log goes on in it")
+	} else if h.Prev != g.ID || h.PrevEnd != 0 {
+		return 0, r.refuse(layout.SegmentName(next), fmt.Sprintf("does not follow %s", layout.SegmentName(g.ID)))
 	}
 	return next, nil
 }
 
 // judge decides about a commit that does not check out: torn ends the log before it, an error refuses the store, and neither means
 // that the commit stands, with bodies that will not be served.
-func (r *recovery) judge(g *segment, at int64, f *flaw, follower *segmentHeader) (torn bool, err error) {
-	here := position{g.id, at}
+func (r *recovery) judge(g *index.Segment, at int64, f *layout.Flaw, follower *layout.SegmentHeader) (torn bool, err error) {
+	here := layout.At(g.ID, at)
 	durable, used := follower != nil, at
 	if !durable {
 		behind, err := r.behind(g, at)
 		if err != nil {
 			return false, err
 		}
-		durable, used = here.before(behind.synced), behind.used
+		durable, used = here.Before(behind.Synced), behind.Used
 	}
 	switch {
 	case !durable:
-		g.end, g.torn, g.shrink = at, used, true
-		if g.torn > at {
-			r.options.Logger.Warn("the log ends with an incomplete commit, which nobody was told of", "file", segmentName(g.id), "byte", at,
-				"reason", f.reason)
+		g.End, g.Torn, g.Shrink = at, used, true
+		if g.Torn > at {
+			r.options.Logger.Warn("the log ends with an incomplete commit, which nobody was told of", "file", layout.SegmentName(g.ID), "byte", at,
+				"reason", f.Reason)
 		}
 		return true, nil
-	case f.bodies:
-		r.shard.damaged(&engine.CorruptError{File: r.path(segmentName(g.id)), Offset: f.at.offset, Reason: f.reason})
+	case f.Bodies:
+		r.shard.damaged(&engine.CorruptError{File: r.path(layout.SegmentName(g.ID)), Offset: f.At.Offset, Reason: f.Reason})
 		return false, nil
 	default:
-		return false, &FileError{Path: r.path(segmentName(g.id)), Offset: f.at.offset, Reason: f.reason}
+		return false, &layout.FileError{Path: r.path(layout.SegmentName(g.ID)), Offset: f.At.Offset, Reason: f.Reason}
 	}
 }
 
 // behind surveys all that was written behind a place, here and in later segments.
-func (r *recovery) behind(g *segment, at int64) (survey, error) {
-	v, err := r.survey(g, at, segmentBytesMax)
+func (r *recovery) behind(g *index.Segment, at int64) (layout.Survey, error) {
+	v, err := r.survey(g, at, index.SegmentBytesMax)
 	if err != nil {
 		return v, err
 	}
 	for id, h := range r.heads {
-		if id <= g.id || h.compacted() {
+		if id <= g.ID || h.Compacted() {
 			continue
 		}
-		later, err := r.survey(&segment{segmentHeader: h, salt: r.store.salt(id)}, pageBytes, segmentBytesMax)
+		later, err := r.survey(&index.Segment{SegmentHeader: h, Salt: r.store.Salt(id)}, layout.PageBytes, index.SegmentBytesMax)
 		if err != nil {
 			return v, err
 		}
-		if v.synced.before(later.synced) {
-			v.synced = later.synced
+		if v.Synced.Before(later.Synced) {
+			v.Synced = later.Synced
 		}
 	}
 	return v, nil
 }
 
 // take applies a commit and learns from the engine's own records in it. sealedFor is the successor that a seal names.
-func (r *recovery) take(g *segment, c *scanned) (sealedFor *uint64, err error) {
+func (r *recovery) take(g *index.Segment, c *layout.Scanned) (sealedFor *uint64, err error) {
 	s := r.shard
-	r.seq, r.epoch = c.header.seq, c.header.epoch
-	var h recordHeader
-	for i := commitHeaderBytes; i < len(c.bytes); i += h.bytes() {
-		h.decode(c.bytes[i:])
-		if h.kind == engine.KindBlock {
-			s.nextID = max(s.nextID, h.stamp.ID+uint64(h.count))
-			s.lastTime = max(s.lastTime, h.stamp.Time)
+	r.seq, r.epoch = c.Header.Seq, c.Header.Epoch
+	var h layout.RecordHeader
+	for i := layout.CommitHeaderBytes; i < len(c.Bytes); i += h.Bytes() {
+		h.Decode(c.Bytes[i:])
+		if h.Kind == engine.KindBlock {
+			s.nextID = max(s.nextID, h.Stamp.ID+uint64(h.Count))
+			s.lastTime = max(s.lastTime, h.Stamp.Time)
 			continue
 		}
-		if h.kind < kindOwnMin || h.length != 8 {
+		if h.Kind < layout.KindOwnMin || h.Length != 8 {
 			continue
 		}
-		value := little.Uint64(c.bytes[i+noteHeaderBytes:])
-		switch h.kind {
-		case kindSeal:
+		value := layout.Little.Uint64(c.Bytes[i+layout.NoteHeaderBytes:])
+		switch h.Kind {
+		case layout.KindSeal:
 			sealedFor = &value
-		case kindMark, kindOpen:
+		case layout.KindMark, layout.KindOpen:
 			if !slices.Contains(r.numbers, value) {
-				return nil, r.refuse(checkpointName(value), "is missing: the log says that it is complete")
+				return nil, r.refuse(layout.CheckpointName(value), "is missing: the log says that it is complete")
 			}
 		}
 	}
-	return sealedFor, s.absorb(g, c.header.at.offset, c.bytes, nil, 0)
+	return sealedFor, s.absorb(g, c.Header.At.Offset, c.Bytes, nil, 0)
 }

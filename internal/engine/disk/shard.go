@@ -9,6 +9,9 @@ import (
 
 	"github.com/posthaste-io/posthaste/internal/clock"
 	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/cache"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/index"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/layout"
 )
 
 // shard is the store's one shard while somebody owns it. Three goroutines belong to it:
@@ -22,14 +25,14 @@ import (
 //
 // Locks: mu (the append lock) and index.mu are never held together.
 type shard struct {
-	engine  *Engine
-	options *Options
-	machine engine.Machine
-	epoch   uint64
-	index   *index
-	arenas  arenaPool
-	files   fileCache
-	cache   sectionCache
+	engine   *Engine
+	options  *Options
+	machine  engine.Machine
+	epoch    uint64
+	index    *index.Index
+	arenas   *cache.Arenas
+	files    *cache.Files
+	sections *cache.Sections
 
 	// What appenders share.
 	mu            sync.Mutex
@@ -39,18 +42,18 @@ type shard struct {
 	open          *commit
 	queue         []*commit // closed, in log order, not yet taken by the committer
 	dirty         int64     // bytes of records that are not durable yet
-	active        *segment
-	cursor        position // where the open commit, or the next one, begins
-	arena         *arena
+	active        *index.Segment
+	cursor        layout.Position // where the open commit, or the next one, begins
+	arena         *cache.Arena
 	seq           uint64 // of the last closed commit
 	topics        map[engine.TopicID]topicTail
 	nextID        uint64
 	lastTime      int64
 	segmentBlocks int // in the active segment
 	segmentTopics int
-	ready         *segment // the one that follows the active
-	noNext        bool     // it could not be made for want of space
-	idle          bool     // the committer waits for a kick
+	ready         *index.Segment // the one that follows the active
+	noNext        bool           // it could not be made for want of space
+	idle          bool           // the committer waits for a kick
 	lazyArmed     bool
 	lazy          clock.Timer
 	news          chan struct{}
@@ -174,7 +177,7 @@ func (s *shard) end() {
 	s.closing = true
 	s.mu.Unlock()
 	// The seal without a successor tells the next start that nothing comes behind it. A log that cannot take it ends like after a crash.
-	_ = s.appendOwn(kindSeal, 0)
+	_ = s.appendOwn(layout.KindSeal, 0)
 	s.mu.Lock()
 	s.stopping = true
 	s.lazy.Stop()
@@ -195,22 +198,22 @@ func (s *shard) fence() {
 func (s *shard) closeFiles() {
 	s.mu.Lock()
 	if s.ready != nil {
-		_ = s.ready.writer.Close()
-		s.unused, s.ready = s.ready.id, nil
+		_ = s.ready.Writer.Close()
+		s.unused, s.ready = s.ready.ID, nil
 	}
 	if s.arena != nil {
 		s.arena.Unpin()
 		s.arena = nil
 	}
 	s.mu.Unlock()
-	s.index.mu.Lock()
-	for _, segment := range s.index.segments {
-		if segment.writer != nil {
-			_ = segment.writer.Close()
-			segment.writer = nil
+	s.index.Mu.Lock()
+	for _, segment := range s.index.Segments {
+		if segment.Writer != nil {
+			_ = segment.Writer.Close()
+			segment.Writer = nil
 		}
 	}
-	s.index.tail.drop()
-	s.index.mu.Unlock()
-	s.files.close()
+	s.index.Tail.Drop()
+	s.index.Mu.Unlock()
+	s.files.Close()
 }

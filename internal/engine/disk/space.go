@@ -4,6 +4,8 @@ import (
 	"path"
 
 	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/index"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/layout"
 )
 
 // Space runs out in an order that keeps the store alive:
@@ -85,7 +87,7 @@ func (s *shard) prepareNext() error {
 		s.mu.Unlock()
 		return nil
 	}
-	h := segmentHeader{id: s.nextSegment, prev: s.active.id, size: o.SegmentBytes, created: o.Clock.Wall()}
+	h := layout.SegmentHeader{ID: s.nextSegment, Prev: s.active.ID, Size: o.SegmentBytes, Created: o.Clock.Wall()}
 	s.nextSegment++
 	spare := ""
 	if n := len(s.spares); n > 0 {
@@ -105,16 +107,19 @@ func (s *shard) prepareNext() error {
 }
 
 // prepareWithin makes a segment if that leaves enough for checkpoints: nil without an error means that it does not.
-func (s *shard) prepareWithin(h segmentHeader, spare string) (*segment, error) {
+func (s *shard) prepareWithin(h layout.SegmentHeader, spare string) (*index.Segment, error) {
 	o := s.options
-	if free, err := o.FS.Free(o.Dir); spare == "" && err == nil && free < h.size+s.reserve()/4 {
+	if free, err := o.FS.Free(o.Dir); spare == "" && err == nil && free < h.Size+s.reserve()/4 {
 		return nil, nil
 	}
-	g, err := createSegment(o.FS, o.Dir, s.engine.identity.store, h, spare)
-	if noSpace(err) {
-		return nil, nil
+	f, err := layout.CreateSegment(o.FS, o.Dir, s.engine.identity.Store, &h, spare)
+	if err != nil {
+		if layout.NoSpace(err) {
+			err = nil
+		}
+		return nil, err
 	}
-	return g, err
+	return index.NewSegment(h, s.engine.identity.Store, f), nil
 }
 
 // wantSpare tells whether the file of a retired segment is worth keeping. Only the keeper adds spares, so the answer stays true.
@@ -175,15 +180,15 @@ func (s *shard) tidy() {
 	if ready == 0 {
 		return
 	}
-	if err := s.options.FS.Remove(path.Join(s.options.Dir, segmentName(ready))); err != nil {
-		s.options.Logger.Warn("an unused segment stays", "file", segmentName(ready), "error", err)
+	if err := s.options.FS.Remove(path.Join(s.options.Dir, layout.SegmentName(ready))); err != nil {
+		s.options.Logger.Warn("an unused segment stays", "file", layout.SegmentName(ready), "error", err)
 	}
 }
 
 // Trim implements engine.Shard. That a topic is gone is noted in the log too: a restart would otherwise bring its blocks back, and
 // nobody would know that they can go.
 func (s *shard) Trim(t engine.TopicID, before engine.Offset) {
-	s.index.trim(t, before)
+	s.index.Trim(t, before)
 	if before != engine.Everything {
 		return
 	}
@@ -193,6 +198,6 @@ func (s *shard) Trim(t engine.TopicID, before engine.Offset) {
 	s.mu.Unlock()
 	if known {
 		// A log that cannot take the note has answered ErrFailed or ErrFull to the owner already, and will not be trusted with less.
-		_, _ = s.enterOwn(kindForget, uint64(t), false)
+		_, _ = s.enterOwn(layout.KindForget, uint64(t), false)
 	}
 }

@@ -23,11 +23,11 @@ func StatsOf(owned engine.Shard) Stats {
 		Commits: s.commits.Load(), Appends: s.appends.Load(), Bytes: s.written.Load(), FreeBytes: s.free.Load(),
 		CorruptReads: s.corrupt.Load(), Full: s.full.Load(),
 	}
-	s.index.mu.RLock()
-	defer s.index.mu.RUnlock()
-	v.Segments, v.Topics, v.TailBytes = len(s.index.segments), len(s.index.topics), s.index.tail.bytes
-	for _, g := range s.index.segments {
-		v.LiveBytes += g.live
+	s.index.Mu.RLock()
+	defer s.index.Mu.RUnlock()
+	v.Segments, v.Topics, v.TailBytes = len(s.index.Segments), len(s.index.Topics), s.index.Tail.Bytes
+	for _, g := range s.index.Segments {
+		v.LiveBytes += g.Live
 	}
 	return v
 }
