@@ -449,10 +449,7 @@ func TestMessagesPastTheirRetentionAreDropped(t *testing.T) {
 	b.publish("new")
 	b.clock.Advance(2 * time.Minute)
 	sub := b.sub()
-	for sub.durable.Floor() < 1 {
-		b.clock.Advance(time.Second) // the sweeper looks once a second
-		runtime.Gosched()
-	}
+	b.until("the old message is dropped", func() bool { return sub.durable.Floor() == 1 })
 	s := b.stream(Credit{})
 	b.expect("after 11 minutes", b.now(s), "new")
 	s.Leave()
