@@ -193,6 +193,7 @@ func (s *shard) Read(ctx context.Context, t engine.TopicID, from engine.Offset, 
 	}
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
+	into.Release()
 	total := 0
 	for _, b := range s.log.blocks[t] {
 		if b.End() <= from {
