@@ -30,8 +30,12 @@ type PacedResult struct {
 	Messages       uint64
 	PublishLatency Histogram // from due to answered
 	Latency        Histogram // from due to received
+	Lateness       Histogram // from due to sent: the generator's own part in the times above
 	Elapsed        time.Duration
 }
+
+// pacedPauseMin is the gap between messages from which on a timer is precise enough, and cancelling it matters.
+const pacedPauseMin = 50 * time.Millisecond
 
 // due is one message of the schedule.
 type due struct {
@@ -70,9 +74,9 @@ func (c *Client) Paced(ctx context.Context, work PacedWork) (*PacedResult, error
 func (c *Client) publishPaced(ctx context.Context, work PacedWork, d *drain, result *PacedResult) (published uint64, err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	queue := make(chan due, work.PerSecond) // a second's worth may wait for a worker
-	latencies := make([]Histogram, work.InFlightMax)
+	workers := make([]pacedWorker, work.InFlightMax)
 	for i := range work.InFlightMax {
-		group.Go(func() error { return c.sendDue(ctx, i, work, queue, &latencies[i]) })
+		group.Go(func() error { return c.sendDue(ctx, i, work, queue, &workers[i]) })
 	}
 	group.Go(func() error {
 		defer close(queue)
@@ -90,8 +94,9 @@ func (c *Client) publishPaced(ctx context.Context, work PacedWork, d *drain, res
 	if err := group.Wait(); err != nil {
 		return 0, fmt.Errorf("publish: %w", err)
 	}
-	for i := range latencies {
-		result.PublishLatency.Merge(&latencies[i])
+	for i := range workers {
+		result.PublishLatency.Merge(&workers[i].latency)
+		result.Lateness.Merge(&workers[i].lateness)
 	}
 	result.Messages = result.PublishLatency.Count()
 	return published, nil
@@ -103,10 +108,12 @@ func (c *Client) schedule(ctx context.Context, d time.Duration, perSecond int, n
 	start := c.clock.now()
 	for i := range int64(d / interval) {
 		at := start + i*int64(interval)
-		if ahead := at - c.clock.now(); ahead > 0 {
-			if err := pause(ctx, time.Duration(ahead)); err != nil {
+		if ahead := time.Duration(at - c.clock.now()); ahead > pacedPauseMin {
+			if err := pause(ctx, ahead); err != nil {
 				return number, err
 			}
+		} else if ahead > 0 {
+			sleep(ahead)
 		}
 		select {
 		case queue <- due{number: number, at: at, counted: counted}:
@@ -118,12 +125,18 @@ func (c *Client) schedule(ctx context.Context, d time.Duration, perSecond int, n
 	return number, nil
 }
 
+type pacedWorker struct {
+	latency  Histogram
+	lateness Histogram
+}
+
 // sendDue is one worker.
-func (c *Client) sendDue(ctx context.Context, index int, work PacedWork, queue <-chan due, latency *Histogram) error {
+func (c *Client) sendDue(ctx context.Context, index int, work PacedWork, queue <-chan due, w *pacedWorker) error {
 	r := newRequest(work.Topic, work.Shape, uint64(index))
 	reply := &publishReply{}
 	for message := range queue {
 		r.stampAll(message.number, message.at)
+		late := c.clock.now() - message.at
 		if err := c.connection(index).Invoke(ctx, publishMethod, &r.encoded, reply); err != nil {
 			return fmt.Errorf("call with message %d: %w", message.number, err)
 		}
@@ -131,7 +144,8 @@ func (c *Client) sendDue(ctx context.Context, index int, work PacedWork, queue <
 			return fmt.Errorf("one message was answered with %d message ids", reply.ids)
 		}
 		if message.counted {
-			latency.Record(time.Duration(c.clock.now()-message.at), 1)
+			w.latency.Record(time.Duration(c.clock.now()-message.at), 1)
+			w.lateness.Record(time.Duration(late), 1)
 		}
 	}
 	return nil

@@ -22,7 +22,7 @@ const (
 	memorySampleEvery  = 500 * time.Millisecond
 
 	perSecondPaced      = 1000
-	pacedInFlightMax    = 256
+	pacedInFlightMax    = 64
 	fanOutDeliveriesBar = 400_000
 	memoryBarMB         = 512
 	memoryGrowthBar     = 1.1 // of the last third over the middle third: flat within the noise of a garbage collector
