@@ -76,34 +76,29 @@ func (s *Subscription) ack(now int64, id *wire.AckID) bool {
 	return id.Epoch != s.broker.Epoch() && !s.terms.rules.ExactlyOnce && off >= s.cursor && off < s.recovered && !s.durable.Acked(off)
 }
 
-// Modify gives messages a new ack deadline from now; 0 gives them back.
+// Modify gives messages a new ack deadline from now; 0 gives them back at once, or after their backoff. Ids of messages that are no
+// longer out are passed over.
 func (s *Subscription) Modify(ids []wire.AckID, deadline time.Duration) {
-	for i := range ids {
-		s.ModifyOne(&ids[i], deadline)
-	}
-	s.mu.Lock()
-	s.feedStarved()
-	s.mu.Unlock()
-}
-
-// ModifyOne gives one message a new ack deadline from now; 0 gives it back.
-func (s *Subscription) ModifyOne(id *wire.AckID, deadline time.Duration) {
 	now := s.broker.clock.Mono()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if id.Epoch != s.broker.Epoch() || s.queue == nil {
+	if s.queue == nil {
 		return
 	}
-	h := lease.Handle{Slot: id.Slot, Turn: id.Turn}
-	if deadline > 0 {
-		s.queue.Extend(now, h, id.Offset, now+int64(deadline))
-		s.arm(now)
-		return
+	for i := range ids {
+		if ids[i].Epoch != s.broker.Epoch() {
+			continue
+		}
+		h := lease.Handle{Slot: ids[i].Slot, Turn: ids[i].Turn}
+		if deadline > 0 {
+			s.queue.Extend(now, h, ids[i].Offset, now+int64(deadline))
+		} else {
+			s.queue.Nack(now, h, ids[i].Offset)
+		}
 	}
-	if s.queue.Nack(now, h, id.Offset) == lease.Done {
-		s.arm(now)
-		s.bell.ring(1)
-	}
+	s.arm(now)
+	s.bell.ring(s.queue.Ready())
+	s.feedStarved()
 }
 
 // feedStarved wakes the takers that have credit again. The caller holds s.mu.

@@ -72,11 +72,15 @@ func (b *Broker) withBacklog() []*Subscription {
 	return list
 }
 
-// skipTo passes over what was dropped before it was read.
+// skipTo forgets everything before the offset, what is out too.
 func (s *Subscription) skipTo(off engine.Offset) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.cursor = max(s.cursor, off)
-	s.mu.Unlock()
+	if s.queue != nil {
+		s.queue.DropBefore(uint64(off))
+		s.feedStarved()
+	}
 }
 
 // reclaim tells the engine, for each topic that changed, which messages nobody needs.
