@@ -99,7 +99,7 @@ func TestAMessageOnItsWayCostsNoAllocation(t *testing.T) {
 				Epoch: b.Epoch(), Subscription: s.sub.ID(), Offset: uint64(list[i].Offset), Slot: list[i].Handle.Slot, Turn: list[i].Handle.Turn,
 			})
 		}
-		if err := s.sub.Ack(b.ctx, ids, false); err != nil {
+		if err := s.sub.Ack(b.ctx, ids, nil, false); err != nil {
 			t.Fatal(err)
 		}
 	}

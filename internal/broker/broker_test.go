@@ -169,7 +169,7 @@ func ids(list []got) (out []wire.AckID) {
 
 func (b *bench) ack(list ...got) {
 	b.t.Helper()
-	if err := b.sub().Ack(b.ctx, ids(list), true); err != nil {
+	if err := b.sub().Ack(b.ctx, ids(list), nil, true); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -274,10 +274,10 @@ func TestANackOrANewDeadlineTakesEffectAtOnce(t *testing.T) {
 	b.publish("a", "b")
 	s := b.stream(Credit{})
 	held := b.now(s)
-	b.sub().Modify(ids(held[:1]), 0)
+	b.sub().Modify(ids(held[:1]), nil, 0)
 	again := b.now(s)
 	b.expect("after a nack", again, "a")
-	b.sub().Modify(ids(held[1:]), time.Minute)
+	b.sub().Modify(ids(held[1:]), nil, time.Minute)
 	b.ack(again...)
 	b.clock.Advance(59 * time.Second)
 	b.expect("before the longer deadline", b.now(s))
@@ -373,7 +373,7 @@ func TestASleepingTakerIsWokenByAPublishAndByANack(t *testing.T) {
 	held = b.now(first)
 	go take()
 	b.asleep(1)
-	b.sub().Modify(ids(held), 0)
+	b.sub().Modify(ids(held), nil, 0)
 	if list := <-done; len(list) != 1 {
 		t.Fatalf("woken by a nack with %d messages", len(list))
 	}

@@ -24,6 +24,16 @@ type settlement struct {
 	note    []byte
 }
 
+// Verdict is what became of an ack id.
+type Verdict = lease.Verdict
+
+// What a front tells apart of verdicts; all others are permanent failures.
+const (
+	Done      = lease.Done
+	Unknown   = lease.Unknown
+	Unordered = lease.Unordered
+)
+
 // ID is the subscription's number, which ack ids carry.
 func (s *Subscription) ID() uint64 { return uint64(s.durable.ID) }
 
@@ -34,17 +44,21 @@ func (s *Subscription) Properties() (exactlyOnce, ordered bool) {
 	return s.terms.rules.ExactlyOnce, s.terms.rules.Ordered
 }
 
-// Ack acknowledges messages. With wait it returns when that is durable; without, a crash within engine.LazyMax may undo it. Ids of
-// messages that are no longer out, or were never, are passed over.
-func (s *Subscription) Ack(ctx context.Context, ids []wire.AckID, wait bool) error {
+// Ack acknowledges messages. With wait it returns when that is durable; without, a crash within engine.LazyMax may undo it. What became
+// of each id is written to verdicts unless that is nil; an id of a message that is no longer out takes no effect.
+func (s *Subscription) Ack(ctx context.Context, ids []wire.AckID, verdicts []Verdict, wait bool) error {
 	set := settlements.Get().(*settlement)
 	defer settlements.Put(set)
 	set.offsets = set.offsets[:0]
 	now := s.broker.clock.Mono()
 	s.mu.Lock()
 	for i := range ids {
-		if s.ack(now, &ids[i]) {
+		v := s.ack(now, &ids[i])
+		if v == lease.Done {
 			set.offsets = append(set.offsets, ids[i].Offset)
+		}
+		if verdicts != nil {
+			verdicts[i] = v
 		}
 	}
 	s.feedStarved()
@@ -66,39 +80,51 @@ func (s *Subscription) Ack(ctx context.Context, ids []wire.AckID, wait bool) err
 	return unavailable(s.broker.shard.Enqueue(one[:]))
 }
 
-// ack settles one message and says whether the log must hear of it. The caller holds s.mu.
-func (s *Subscription) ack(now int64, id *wire.AckID) bool {
-	if id.Epoch == s.broker.Epoch() && s.queue != nil {
-		return s.queue.Ack(now, lease.Handle{Slot: id.Slot, Turn: id.Turn}, id.Offset) == lease.Done
+// ack settles one message; Done says that the log must hear of it. The caller holds s.mu.
+func (s *Subscription) ack(now int64, id *wire.AckID) lease.Verdict {
+	if id.Epoch == s.broker.Epoch() {
+		if s.queue == nil {
+			return lease.Unknown
+		}
+		return s.queue.Ack(now, lease.Handle{Slot: id.Slot, Turn: id.Turn}, id.Offset)
 	}
 	// Given out before a restart: it still counts as long as the message was not offered again.
 	off := engine.Offset(id.Offset)
-	return id.Epoch != s.broker.Epoch() && !s.terms.rules.ExactlyOnce && off >= s.cursor && off < s.recovered && !s.durable.Acked(off)
+	if s.terms.rules.ExactlyOnce || off < s.cursor || off >= s.recovered || s.durable.Acked(off) {
+		return lease.Unknown
+	}
+	return lease.Done
 }
 
-// Modify gives messages a new ack deadline from now; 0 gives them back at once, or after their backoff. Ids of messages that are no
-// longer out are passed over.
-func (s *Subscription) Modify(ids []wire.AckID, deadline time.Duration) {
+// Modify gives messages a new ack deadline from now; 0 gives them back at once, or after their backoff. What became of each id is
+// written to verdicts unless that is nil; an id of a message that is no longer out takes no effect.
+func (s *Subscription) Modify(ids []wire.AckID, verdicts []Verdict, deadline time.Duration) {
 	now := s.broker.clock.Mono()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.queue == nil {
-		return
-	}
 	for i := range ids {
-		if ids[i].Epoch != s.broker.Epoch() {
-			continue
-		}
-		h := lease.Handle{Slot: ids[i].Slot, Turn: ids[i].Turn}
-		if deadline > 0 {
-			s.queue.Extend(now, h, ids[i].Offset, now+int64(deadline))
-		} else {
-			s.queue.Nack(now, h, ids[i].Offset)
+		v := s.modify(now, &ids[i], deadline)
+		if verdicts != nil {
+			verdicts[i] = v
 		}
 	}
-	s.arm(now)
-	s.bell.ring(s.queue.Ready())
-	s.feedStarved()
+	if s.queue != nil {
+		s.arm(now)
+		s.bell.ring(s.queue.Ready())
+		s.feedStarved()
+	}
+}
+
+// modify changes one deadline. The caller holds s.mu.
+func (s *Subscription) modify(now int64, id *wire.AckID, deadline time.Duration) lease.Verdict {
+	if id.Epoch != s.broker.Epoch() || s.queue == nil {
+		return lease.Unknown
+	}
+	h := lease.Handle{Slot: id.Slot, Turn: id.Turn}
+	if deadline > 0 {
+		return s.queue.Extend(now, h, id.Offset, now+int64(deadline))
+	}
+	return s.queue.Nack(now, h, id.Offset)
 }
 
 // feedStarved wakes the takers that have credit again. The caller holds s.mu.

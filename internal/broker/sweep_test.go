@@ -91,7 +91,7 @@ func TestTrimFollowsTheSlowestSubscription(t *testing.T) {
 	theirs := b.now(o)
 	for _, n := range []int{0, 1, 3} { // a gap at 2
 		theirs[n].id.Subscription = other.ID()
-		if err := other.Ack(b.ctx, ids(theirs[n:n+1]), true); err != nil {
+		if err := other.Ack(b.ctx, ids(theirs[n:n+1]), nil, true); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -28,11 +28,21 @@ func (s *server) acknowledge(ctx context.Context, request []byte) (*wire.Raw, er
 	if err := scratch.ack.Scan(request); err != nil {
 		return nil, err
 	}
-	sub, err := s.readIDs(scratch, scratch.ack.Subscription, scratch.ack.AckIDs)
+	sub, exactly, err := s.subscription(scratch.ack.Subscription, scratch.ack.AckIDs)
 	if err != nil {
 		return nil, err
 	}
-	return empty(), sub.Ack(ctx, scratch.ids, true)
+	if exactly {
+		outcome, err := s.ackExactly(ctx, sub, scratch.ack.AckIDs)
+		if err != nil {
+			return nil, err
+		}
+		return empty(), outcome.err()
+	}
+	if scratch.ids, err = s.decodeIDs(scratch.ids[:0], sub, scratch.ack.AckIDs); err != nil {
+		return nil, err
+	}
+	return empty(), sub.Ack(ctx, scratch.ids, nil, true)
 }
 
 func (s *server) modifyAckDeadline(_ context.Context, request []byte) (*wire.Raw, error) {
@@ -41,7 +51,7 @@ func (s *server) modifyAckDeadline(_ context.Context, request []byte) (*wire.Raw
 	if err := scratch.modify.Scan(request); err != nil {
 		return nil, err
 	}
-	sub, err := s.readIDs(scratch, scratch.modify.Subscription, scratch.modify.AckIDs)
+	sub, exactly, err := s.subscription(scratch.modify.Subscription, scratch.modify.AckIDs)
 	if err != nil {
 		return nil, err
 	}
@@ -49,34 +59,44 @@ func (s *server) modifyAckDeadline(_ context.Context, request []byte) (*wire.Raw
 	if err != nil {
 		return nil, err
 	}
-	sub.Modify(scratch.ids, deadline)
+	if exactly {
+		outcome := s.modifyExactly(sub, scratch.modify.AckIDs, func(int) time.Duration { return deadline })
+		return empty(), outcome.err()
+	}
+	if scratch.ids, err = s.decodeIDs(scratch.ids[:0], sub, scratch.modify.AckIDs); err != nil {
+		return nil, err
+	}
+	sub.Modify(scratch.ids, nil, deadline)
 	return empty(), nil
 }
 
-// readIDs finds the subscription of a unary request and reads its ack ids into scratch.ids. One malformed id fails the request.
-func (s *server) readIDs(scratch *ackScratch, name []byte, texts [][]byte) (*broker.Subscription, error) {
-	sub, err := s.broker.Subscription(string(name))
-	if err != nil {
-		return nil, err
+// subscription finds the subscription of a unary request with ack ids, and says whether it delivers exactly once.
+func (s *server) subscription(name []byte, texts [][]byte) (sub *broker.Subscription, exactly bool, err error) {
+	if sub, err = s.broker.Subscription(string(name)); err != nil {
+		return nil, false, err
 	}
 	if len(texts) == 0 {
-		return nil, status.Error(codes.InvalidArgument, "You have not specified an ack ID in the request.")
+		return nil, false, status.Error(codes.InvalidArgument, "You have not specified an ack ID in the request.")
 	}
-	scratch.ids, err = s.decodeIDs(scratch.ids[:0], sub, texts)
-	return sub, err
+	exactly, _ = sub.Properties()
+	return sub, exactly, nil
 }
 
-// decodeIDs appends the ack ids. An id that this broker did not give out, or for another subscription, is malformed.
+// decodeIDs appends the ack ids. An id that this broker did not give out, or for another subscription, is malformed and fails them all.
 func (s *server) decodeIDs(dst []wire.AckID, sub *broker.Subscription, texts [][]byte) ([]wire.AckID, error) {
-	key := s.broker.AckKey()
 	for _, text := range texts {
-		id, ok := key.Decode(text)
-		if !ok || id.Subscription != sub.ID() {
+		id, ok := s.decodeID(sub, text)
+		if !ok {
 			return dst, status.Errorf(codes.InvalidArgument, "You have passed an invalid ack ID to the service (ack_id=%s).", text)
 		}
 		dst = append(dst, id)
 	}
 	return dst, nil
+}
+
+func (s *server) decodeID(sub *broker.Subscription, text []byte) (wire.AckID, bool) {
+	id, ok := s.broker.AckKey().Decode(text)
+	return id, ok && id.Subscription == sub.ID()
 }
 
 // ackDeadline checks a new ack deadline: 0 to 600 seconds.

@@ -24,9 +24,10 @@ type pullStream struct {
 	taker  *broker.Taker
 	pings  bool // answer keep-alives: the client asked for protocol version 1 or higher
 
-	mu    sync.Mutex
-	ended error // io.EOF: the client is done sending; another: what the stream is to end with
-	pong  bool  // a keep-alive is to be answered
+	mu              sync.Mutex
+	ended           error   // io.EOF: the client is done sending; another: what the stream is to end with
+	pong            bool    // a keep-alive is to be answered
+	acked, modified outcome // to be confirmed
 }
 
 func streamingPull(srv any, stream grpc.ServerStream) error {
@@ -146,6 +147,9 @@ func (p *pullStream) settle(r *wire.StreamingPull) error {
 			return err
 		}
 	}
+	if exactly, _ := p.sub.Properties(); exactly {
+		return p.settleExactly(r)
+	}
 	scratch := ackScratches.Get().(*ackScratch)
 	defer ackScratches.Put(scratch)
 	var err error
@@ -157,11 +161,28 @@ func (p *pullStream) settle(r *wire.StreamingPull) error {
 		return err
 	}
 	if acks > 0 {
-		if err := p.sub.Ack(p.stream.Context(), scratch.ids[:acks], false); err != nil {
+		if err := p.sub.Ack(p.stream.Context(), scratch.ids[:acks], nil, false); err != nil {
 			return err
 		}
 	}
 	p.modify(scratch.ids[acks:], r.ModifyDeadlineSeconds)
+	return nil
+}
+
+// settleExactly is settle for an exactly-once subscription: what became of each id is told on the stream once it is durable.
+func (p *pullStream) settleExactly(r *wire.StreamingPull) error {
+	acked, err := p.server.ackExactly(p.stream.Context(), p.sub, r.AckIDs)
+	if err != nil {
+		return err
+	}
+	modified := p.server.modifyExactly(p.sub, r.ModifyDeadlineAckIDs, func(i int) time.Duration {
+		return time.Duration(r.ModifyDeadlineSeconds[i]) * time.Second
+	})
+	p.mu.Lock()
+	p.acked.join(&acked)
+	p.modified.join(&modified)
+	p.mu.Unlock()
+	p.taker.Kick()
 	return nil
 }
 
@@ -172,7 +193,7 @@ func (p *pullStream) modify(ids []wire.AckID, seconds []int32) {
 		for n < len(ids) && seconds[n] == seconds[0] {
 			n++
 		}
-		p.sub.Modify(ids[:n], time.Duration(seconds[0])*time.Second)
+		p.sub.Modify(ids[:n], nil, time.Duration(seconds[0])*time.Second)
 		ids, seconds = ids[n:], seconds[n:]
 	}
 }
@@ -191,23 +212,38 @@ func (p *pullStream) send() error {
 			}
 		}
 		p.mu.Lock()
-		ended, pong := p.ended, p.pong
+		ended, more := p.ended, p.pong || greet
 		p.pong = false
+		acked, modified := p.acked, p.modified
+		p.acked, p.modified = outcome{}, outcome{}
 		p.mu.Unlock()
+		more = more || !acked.empty() || !modified.empty()
 		switch {
 		case errors.Is(ended, io.EOF):
 			return nil
 		case ended != nil:
 			return ended
-		case len(messages) == 0 && !pong && !greet:
+		case len(messages) == 0 && !more:
 			continue
 		}
-		exactlyOnce, ordered := p.sub.Properties()
 		response := e.response(messages)
+		exactlyOnce, ordered := p.sub.Properties()
 		response.Data = wire.AppendSubscriptionProperties(response.Data, exactlyOnce, ordered)
+		response.Data = appendConfirmations(response.Data, &acked, &modified)
 		if err := p.stream.SendMsg(response); err != nil {
 			response.Free()
 			return err
 		}
 	}
+}
+
+// appendConfirmations appends what an exactly-once subscription's client waits for.
+func appendConfirmations(dst []byte, acked, modified *outcome) []byte {
+	if !acked.empty() {
+		dst = wire.AppendAckConfirmation(dst, &wire.AckConfirmation{Done: acked.done, Invalid: acked.invalid, Unordered: acked.unordered})
+	}
+	if !modified.empty() {
+		dst = wire.AppendModackConfirmation(dst, &wire.ModackConfirmation{Done: modified.done, Invalid: modified.invalid})
+	}
+	return dst
 }

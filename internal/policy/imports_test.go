@@ -41,7 +41,7 @@ var order = []row{
 
 	// The core, then the fronts, which translate onto it.
 	{"internal/broker", "internal/engine internal/ledger internal/lease internal/ackset internal/wheel internal/catalog internal/wire internal/limit internal/clock " + api},
-	{"internal/google", "internal/broker internal/catalog internal/wire internal/limit google.golang.org/grpc/... " + api},
+	{"internal/google", "internal/broker internal/catalog internal/wire internal/limit google.golang.org/grpc/... google.golang.org/genproto/googleapis/rpc/errdetails " + api},
 
 	// What judges the broker. None of it shares code with the broker, or the broker's mistakes with it.
 	{"check", ""},

@@ -1,0 +1,111 @@
+package google
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/posthaste-io/posthaste/internal/broker"
+	"github.com/posthaste-io/posthaste/internal/wire"
+)
+
+// outcome is what became of the ack ids of a request to an exactly-once subscription, as texts, in copies of their own.
+type outcome struct {
+	done      [][]byte
+	invalid   [][]byte // malformed, expired or superseded
+	unordered [][]byte // an earlier message of the ordering key is still out
+}
+
+// Words of google.rpc.ErrorInfo that Google's clients look for.
+const (
+	ackIDFailure     = "EXACTLY_ONCE_ACKID_FAILURE"
+	pubsubDomain     = "pubsub.googleapis.com"
+	invalidAckID     = "PERMANENT_FAILURE_INVALID_ACK_ID"
+	unorderedAckID   = "TRANSIENT_FAILURE_UNORDERED_ACK_ID"
+	ackIDFailureText = "Some acknowledgement ids in the request were invalid. This could be because the acknowledgement ids have expired or the acknowledgement ids were malformed."
+)
+
+// err is nil when all succeeded, and else tells the client which did not; those that it does not name succeeded.
+func (o *outcome) err() error {
+	if len(o.invalid)+len(o.unordered) == 0 {
+		return nil
+	}
+	failed := make(map[string]string, len(o.invalid)+len(o.unordered))
+	for _, text := range o.invalid {
+		failed[string(text)] = invalidAckID
+	}
+	for _, text := range o.unordered {
+		failed[string(text)] = unorderedAckID
+	}
+	// Clients read the first detail only.
+	info := &errdetails.ErrorInfo{Reason: ackIDFailure, Domain: pubsubDomain, Metadata: failed}
+	detailed, err := status.New(codes.InvalidArgument, ackIDFailureText).WithDetails(info)
+	if err != nil {
+		panic("bug: an ErrorInfo cannot be encoded: " + err.Error())
+	}
+	return detailed.Err()
+}
+
+// add files an id under what became of it.
+func (o *outcome) add(text []byte, v broker.Verdict) {
+	text = slices.Clone(text)
+	switch v {
+	case broker.Done:
+		o.done = append(o.done, text)
+	case broker.Unordered:
+		o.unordered = append(o.unordered, text)
+	default:
+		o.invalid = append(o.invalid, text)
+	}
+}
+
+func (o *outcome) empty() bool { return len(o.done)+len(o.invalid)+len(o.unordered) == 0 }
+
+// join adds what another request brought.
+func (o *outcome) join(other *outcome) {
+	o.done = append(o.done, other.done...)
+	o.invalid = append(o.invalid, other.invalid...)
+	o.unordered = append(o.unordered, other.unordered...)
+}
+
+// split decodes ack ids; malformed ones are filed as such, the others are returned with their texts.
+func (s *server) split(o *outcome, sub *broker.Subscription, texts [][]byte) (ids []wire.AckID, good [][]byte) {
+	for _, text := range texts {
+		if id, ok := s.decodeID(sub, text); ok {
+			ids, good = append(ids, id), append(good, text)
+		} else {
+			o.add(text, broker.Unknown)
+		}
+	}
+	return ids, good
+}
+
+// ackExactly acknowledges and returns when that is durable.
+func (s *server) ackExactly(ctx context.Context, sub *broker.Subscription, texts [][]byte) (o outcome, err error) {
+	ids, good := s.split(&o, sub, texts)
+	verdicts := make([]broker.Verdict, len(ids))
+	if err := sub.Ack(ctx, ids, verdicts, true); err != nil {
+		return o, err
+	}
+	for i, v := range verdicts {
+		o.add(good[i], v)
+	}
+	return o, nil
+}
+
+// modifyExactly changes ack deadlines; deadline gives the one for each position of texts.
+func (s *server) modifyExactly(sub *broker.Subscription, texts [][]byte, deadline func(i int) time.Duration) (o outcome) {
+	var verdict [1]broker.Verdict
+	for i, text := range texts {
+		ids, _ := s.split(&o, sub, [][]byte{text})
+		if len(ids) == 1 {
+			sub.Modify(ids, verdict[:], deadline(i))
+			o.add(text, verdict[0])
+		}
+	}
+	return o
+}
