@@ -26,6 +26,7 @@ const garbagePercent = 800
 
 func main() {
 	debug.SetGCPercent(garbagePercent)
+	signal.Ignore(syscall.SIGPIPE) // a reader that has left must not keep servers' files from being removed
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

@@ -43,7 +43,7 @@ func start(name string, command *exec.Cmd) (*Process, error) {
 		command.Stdout = p.output
 	}
 	command.Stderr = p.output
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true} // an interrupt from the terminal is ours alone
 	p.Started = time.Now()
 	if err := command.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
