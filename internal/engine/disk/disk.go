@@ -81,7 +81,6 @@ type Engine struct {
 
 	mu     sync.Mutex
 	shard  *shard // the latest owner's
-	failed error  // a shard failed: only a new process may trust the files again
 	closed bool
 }
 
@@ -262,7 +261,11 @@ func (s *shard) takeOver(r *recovery) error {
 		}
 	}
 	h := layout.SegmentHeader{
-		ID: s.nextSegment, Prev: r.tail.ID, PrevEnd: r.tail.End, PrevSeq: r.seq, Size: o.SegmentBytes, Created: o.Clock.Wall(),
+		ID: s.nextSegment, Prev: r.tail.ID, PrevEnd: r.tail.End, PrevSeq: r.seq, Created: o.Clock.Wall(),
+	}
+	if h.Size = s.fittingSegment(); h.Size < o.SegmentBytes {
+		s.dropSpares()
+		h.Size = max(s.fittingSegment(), segmentBytesMin) // a start must be possible as long as anything is: it makes space again
 	}
 	s.nextSegment++
 	f, err := layout.CreateSegment(o.FS, o.Dir, r.store, &h, "")

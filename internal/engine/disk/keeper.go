@@ -85,7 +85,7 @@ func (s *shard) keep() {
 				tick.Reset(keeperTick)
 			}
 		}
-		if err != nil && s.failure() == nil {
+		if err != nil && !errors.Is(err, s.failure()) {
 			s.fail(err)
 		}
 	}

@@ -47,7 +47,10 @@ type recovery struct {
 	tail  *index.Segment // where the log ends
 	// replayed are the segments whose commits were read.
 	replayed []uint64
-	clean    bool // by a clean stop
+	// unused are segments that were made ready behind the tail and never written to, in order: appenders may be ahead of the committer
+	// by several.
+	unused []uint64
+	clean  bool // by a clean stop
 }
 
 func (r *recovery) path(name string) string { return path.Join(r.options.Dir, name) }
@@ -155,7 +158,7 @@ func (r *recovery) pick() (*layout.Body, error) {
 		}
 	}
 	if r.used.Prev != 0 && !slices.Contains(r.numbers, r.used.Prev) && !r.fellBack {
-		return nil, r.refuse(layout.CheckpointName(r.used.Prev), "is missing")
+		return nil, r.refuse(layout.CheckpointName(r.used.Prev), "is missing, or "+layout.CheckpointName(r.used.Number+1)+" is")
 	}
 	return chosen, r.checkListed()
 }
@@ -245,8 +248,6 @@ func (r *recovery) account() error {
 	if r.tail.ID < r.mark.Segment {
 		return r.refuse(layout.SegmentName(r.mark.Segment), "is missing: "+layout.EpochName+" says that the log went on in it")
 	}
-	// Segments that were made ready behind the tail and never written to: appenders may be ahead of the committer by several.
-	unused := map[uint64]bool{r.tail.ID: true}
 	for _, id := range slices.Sorted(maps.Keys(r.heads)) {
 		h := r.heads[id]
 		switch {
@@ -254,7 +255,7 @@ func (r *recovery) account() error {
 		case h.Compacted() || id < r.used.At.Segment:
 			// Compacted segments count from the first checkpoint that lists them, and old ones until the last that does.
 			r.leftovers = append(r.leftovers, layout.SegmentName(id))
-		case unused[h.Prev] && h.PrevEnd == 0:
+		case (h.Prev == r.tail.ID || slices.Contains(r.unused, h.Prev)) && h.PrevEnd == 0:
 			used, err := r.hasCommits(id)
 			if err != nil {
 				return err
@@ -262,8 +263,7 @@ func (r *recovery) account() error {
 			if used {
 				return r.refuse(layout.SegmentName(h.Prev), "ends before the commits that "+layout.SegmentName(id)+" goes on with")
 			}
-			unused[id] = true
-			r.temps = append(r.temps, layout.SegmentName(id))
+			r.unused = append(r.unused, id)
 		case r.heads[h.Prev].ID == 0:
 			return r.refuse(layout.SegmentName(h.Prev), "is missing: "+layout.SegmentName(id)+" follows it")
 		default:
@@ -303,6 +303,12 @@ func (r *recovery) settle() error {
 	}
 	for _, name := range r.temps {
 		if err := fs.Remove(r.path(name)); err != nil {
+			return err
+		}
+	}
+	// The last one first: a crash must not leave one without that which it follows.
+	for _, id := range slices.Backward(r.unused) {
+		if err := errors.Join(fs.Remove(r.path(layout.SegmentName(id))), fs.SyncDir(r.options.Dir)); err != nil {
 			return err
 		}
 	}

@@ -111,12 +111,16 @@ func (s *shard) fail(cause error) {
 func (s *shard) halt(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil {
+	failed := errors.Is(err, engine.ErrFailed)
+	if s.err != nil && (!failed || errors.Is(s.err, engine.ErrFailed)) {
 		return
 	}
+	// A disk that fails while the shard is being given up is still one that failed: the next owner must not trust what it reads.
+	if s.err == nil {
+		close(s.halted)
+	}
 	s.err = err
-	close(s.halted)
-	if errors.Is(err, engine.ErrFailed) {
+	if failed {
 		close(s.failed)
 	}
 	if s.open != nil {

@@ -11,8 +11,9 @@ import (
 // Space runs out in an order that keeps the store alive:
 //
 //  1. Blocks are refused first, while the reserve is still free: ErrFull.
-//  2. Notes go on, into the active segment and the one that is ready, whose blocks on disk are set aside already.
-//  3. The reserve has room for one more segment, for checkpoints and for compaction: that is what frees space again.
+//  2. Notes go on, into the active segment and the one that is ready, whose blocks on disk are set aside already, and then into
+//     segments that get smaller and smaller.
+//  3. A quarter of the reserve is left to checkpoints, to compaction and to the next start: that is what frees space again.
 //
 // The state is looked at again and again, so refusing ends by itself.
 
@@ -97,20 +98,43 @@ func (s *shard) prepareNext() error {
 
 	g, err := s.prepareWithin(h, spare)
 	s.mu.Lock()
+	news := s.noNext != (g == nil)
 	s.ready, s.noNext = g, g == nil
 	s.announce()
 	s.mu.Unlock()
-	if g == nil || err != nil {
+	if g != nil {
+		// Segments are what takes space fast: looking only now and then would let a fast publisher write through the reserve.
+		s.watchSpace()
+	}
+	// The keeper tries again at its own pace: to be woken by each failure would have the two chase each other.
+	if g == nil && news || err != nil {
 		s.keeper.wake()
 	}
 	return err
 }
 
+// fittingSegment is how large a new segment may be: the usual size, or less if that would not leave enough for checkpoints. 0 means that
+// none may be made.
+func (s *shard) fittingSegment() int64 {
+	o := s.options
+	free, err := o.FS.Free(o.Dir)
+	size := o.SegmentBytes
+	for err == nil && size >= segmentBytesMin && free < size+s.reserve()/4 {
+		size = layout.AlignUp(size / 2)
+	}
+	if size < segmentBytesMin {
+		return 0
+	}
+	return size
+}
+
 // prepareWithin makes a segment if that leaves enough for checkpoints: nil without an error means that it does not.
 func (s *shard) prepareWithin(h layout.SegmentHeader, spare string) (*index.Segment, error) {
 	o := s.options
-	if free, err := o.FS.Free(o.Dir); spare == "" && err == nil && free < h.Size+s.reserve()/4 {
-		return nil, nil
+	if spare == "" {
+		if h.Size = s.fittingSegment(); h.Size == 0 {
+			return nil, nil
+		}
 	}
 	f, err := layout.CreateSegment(o.FS, o.Dir, s.engine.identity.Store, &h, spare)
 	if err != nil {
