@@ -193,8 +193,8 @@ func (s *shard) admit(ctx context.Context, kind engine.Kind, n, blocks int) erro
 			return s.err
 		case s.closing && kind != layout.KindMark && kind != layout.KindSeal:
 			return engine.ErrClosed
-		case blocks > 0 && s.full.Load():
-			return engine.ErrFull
+		case blocks > 0 && (s.full.Load() || s.noNext):
+			return engine.ErrFull // what is left of the active segment is for notes
 		case s.dirty > dirtyBytesMax:
 			wait = s.changed()
 		case s.room(n, blocks):
