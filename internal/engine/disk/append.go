@@ -193,11 +193,11 @@ func (s *shard) admit(ctx context.Context, kind engine.Kind, n, blocks int) erro
 			return s.err
 		case s.closing && kind != layout.KindMark && kind != layout.KindSeal:
 			return engine.ErrClosed
-		case blocks > 0 && (s.full.Load() || s.noNext):
+		case blocks > 0 && (s.full.Load() || s.noNext || s.outgrows(n)):
 			return engine.ErrFull // what is left of the active segment is for notes
 		case s.dirty > dirtyBytesMax:
 			wait = s.changed()
-		case s.room(n, blocks):
+		case !(blocks > 0 && s.keptForNotes()) && s.room(n, blocks):
 			return nil
 		case s.noNext:
 			return engine.ErrFull // not even notes have anywhere to go

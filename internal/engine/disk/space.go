@@ -113,6 +113,25 @@ func (s *shard) prepareNext() error {
 	return err
 }
 
+// keptForNotes tells whether what is left of the log's room may be all that notes will have: half a segment, as long as the next one is
+// not there. The append lock is held.
+func (s *shard) keptForNotes() bool {
+	used := s.cursor.Offset
+	if s.open != nil {
+		used += int64(s.open.bytes)
+	}
+	return s.ready == nil && used > s.active.Size/2
+}
+
+// outgrows tells whether an append of n bytes makes a segment grow past the usual size, and takes more space than there is.
+func (s *shard) outgrows(n int) bool {
+	if int64(n) <= s.options.SegmentBytes/2 {
+		return false
+	}
+	free, err := s.options.FS.Free(s.options.Dir)
+	return err == nil && free < int64(n)+s.reserve()
+}
+
 // fittingSegment is how large a new segment may be: the usual size, or less if that would not leave enough for checkpoints. 0 means that
 // none may be made.
 func (s *shard) fittingSegment() int64 {
