@@ -241,6 +241,7 @@ func (s *shard) syncLater() {
 func (s *shard) sealed(c *commit, end int64) {
 	s.index.Mu.Lock()
 	c.segment.End, c.segment.Sealed = end, true
+	c.segment.FileBytes = max(c.segment.FileBytes, end) // a commit that is larger than a segment made the file grow
 	s.index.Segments[c.next.ID] = c.next
 	s.index.Mu.Unlock()
 	s.committer.written = layout.At(c.next.ID, layout.PageBytes)
