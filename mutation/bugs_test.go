@@ -28,4 +28,49 @@ var bugs = []bug{
 		file: "internal/broker/sweep.go", old: "before = min(before, s.durable.Floor())", new: "before = min(before, s.durable.Floor()+1)",
 		pkg: "internal/broker", run: "TestTrim",
 	},
+	{
+		name: "a commit is answered without a sync",
+		file: "internal/engine/disk/committer.go", old: "if s.options.Sync.Always() || c.next != nil {", new: "if c.next != nil {",
+		pkg: "internal/engine/disk", run: "TestPowerCut",
+	},
+	{
+		name: "the name of a new file is not made durable",
+		file: "internal/engine/disk/layout/appear.go", old: "	if err == nil {\n\t\terr = fs.SyncDir(dir)\n\t}", new: "",
+		pkg: "internal/engine/disk", run: "TestPowerCut",
+	},
+	{
+		name: "a failed sync is forgotten",
+		file: "internal/engine/disk/committer.go", old: "if err := c.segment.Writer.Sync(); err != nil {", new: "if err := c.segment.Writer.Sync(); err != nil && false {",
+		pkg: "internal/engine/disk", run: "TestADiskThatFails",
+	},
+	{
+		name: "offsets have gaps",
+		file: "internal/engine/disk/append.go", old: "t.next += engine.Offset(r.Count)", new: "t.next += engine.Offset(r.Count) + 1",
+		pkg: "internal/engine/disk", run: "TestContract",
+	},
+	{
+		name: "recovery does not sync what it has read",
+		file: "internal/engine/disk/recover.go", old: "errors.Join(f.Sync(), f.Close())", new: "f.Close()",
+		pkg: "internal/engine/disk", run: "TestPowerCut",
+	},
+	{
+		name: "a stale ack id is accepted",
+		file: "internal/lease/settle.go", old: "	case e.turn != h.Turn:\n\t\treturn Stale\n\tcase e.state != out:\n\t\treturn Expired\n\tcase !q", new: "	case e.state != out:\n\t\treturn Expired\n\tcase !q",
+		pkg: "internal/lease", run: "TestExactlyOnce|TestQueueAgrees",
+	},
+	{
+		name: "a message comes back before its deadline",
+		file: "internal/wheel/wheel.go", old: "end := now >> tickBits // ticks", new: "end := now>>tickBits + 1 // ticks",
+		pkg: "internal/wheel", run: "Test",
+	},
+	{
+		name: "an acknowledged run is one message longer",
+		file: "internal/ackset/ackset.go", old: "s.discard(s.Next(to))", new: "s.discard(s.Next(to + 1))",
+		pkg: "internal/ackset", run: "TestSetAgrees",
+	},
+	{
+		name: "a request may have one message less than the limit",
+		file: "internal/wire/publish.go", old: "case p.Count > limit.PublishMessagesMax:", new: "case p.Count >= limit.PublishMessagesMax:",
+		pkg: "internal/wire", run: "TestPublishLimits",
+	},
 }
