@@ -9,7 +9,9 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/posthaste-io/posthaste/internal/clock"
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/vfs"
 )
@@ -208,3 +210,23 @@ func TestWhatWasAppendedIsReadBack(t *testing.T) {
 	}
 	s.close()
 }
+
+// clockedOptions are memOptions with a clock that stands still.
+func clockedOptions() (Options, *clock.Manual) {
+	o := memOptions()
+	c := clock.NewManual(time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC))
+	o.Clock = c
+	return o, c
+}
+
+// crash opens what is left of the store after a power cut that takes everything that was not synced. The store itself goes on.
+func (s *store) crash(o Options) *store {
+	s.t.Helper()
+	o.FS = o.FS.(*vfs.Mem).Crash(rand.New(noLuck{}))
+	return openStore(s.t, o)
+}
+
+// noLuck makes every choice of Mem.Crash the one that loses.
+type noLuck struct{}
+
+func (noLuck) Uint64() uint64 { return 1<<32 | 1 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sort"
 	"sync"
-	"time"
 
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/engine/disk/cache"
@@ -56,13 +55,6 @@ func New(tailBytes int64) *Index {
 	}
 }
 
-// takes tells whether a block can become the extent's next entry.
-func (x *Extent) takes(s *Segment, h *layout.RecordHeader) bool {
-	const far = 1 << 31
-	return x.Segment == s && x.Section == 0 && x.End == h.Stamp.First && h.Stamp.First-x.Base < far &&
-		(h.Stamp.Time-x.BaseTime)/int64(time.Millisecond) < far
-}
-
 // Add takes in a durable block whose record is at a byte of a segment. The lock is held.
 func (x *Index) Add(s *Segment, offset int64, h *layout.RecordHeader) error {
 	t := x.Topics[h.Topic]
@@ -81,9 +73,8 @@ func (x *Index) Add(s *Segment, offset int64, h *layout.RecordHeader) error {
 // add appends an entry to the last extent, or begins a new one.
 func (t *Topic) add(id engine.TopicID, s *Segment, offset int64, h *layout.RecordHeader) {
 	last := len(t.Extents) - 1
-	if last < 0 || !t.Extents[last].takes(s, h) {
-		r := layout.Row{Topic: id, First: h.Stamp.First, Base: h.Stamp.First, End: h.Stamp.First, BaseTime: h.Stamp.Time}
-		t.Extents = append(t.Extents, Extent{Run: layout.Run{Row: r}, Segment: s})
+	if last < 0 || t.Extents[last].Segment != s || t.Extents[last].Section != 0 || !t.Extents[last].Takes(h) {
+		t.Extents = append(t.Extents, Extent{Run: layout.NewRun(h), Segment: s})
 		s.topics = append(s.topics, id)
 		last++
 	}

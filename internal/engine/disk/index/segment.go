@@ -19,7 +19,7 @@ type Segment struct {
 	Footed    bool  // its footer is durable: the index needs no entries of its blocks in memory
 	Torn      int64 // end of what a crash left behind end; the footer leaves it alone
 	Shrink    bool  // the file ends behind the footer: it was not filled
-	keep      bool  // compaction met damage in it: its file stays as it is
+	Keep      bool  // compaction met damage in it: its file stays as it is
 	// topics have extents with entries in memory. Empty once footed.
 	topics []engine.TopicID
 }

@@ -11,13 +11,13 @@ import (
 // a file to use again.
 func CreateSegment(fs vfs.FS, dir string, store StoreID, h *SegmentHeader, spare string) (vfs.File, error) {
 	final := path.Join(dir, SegmentName(h.ID))
-	temp := final + tempSuffix
+	temp := final + TempSuffix
 	f, err := openNewSegment(fs, dir, temp, h.Size, spare)
 	if err != nil {
 		return nil, err
 	}
 	page := vfs.AlignedBytes(PageBytes)
-	h.encode(page, store)
+	h.Encode(page, store)
 	_, err = f.WriteAt(page, 0)
 	if err == nil {
 		err = f.Sync()
@@ -60,7 +60,7 @@ func WriteCheckpoint(fs vfs.FS, dir string, store StoreID, c *Checkpoint, b *Bod
 // WriteFile makes a file appear under a name with all of its bytes durable, replacing what had the name. What an error leaves behind has
 // another name.
 func WriteFile(fs vfs.FS, dir, name string, parts ...[]byte) error {
-	temp := path.Join(dir, name+tempSuffix)
+	temp := path.Join(dir, name+TempSuffix)
 	f, err := fs.Create(temp, 0, false)
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ func HoldsStore(fs vfs.FS, dir string) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("list the data directory: %w", err)
 	}
-	present, begun := slices.Contains(names, IdentityName), slices.Contains(names, IdentityName+tempSuffix)
+	present, begun := slices.Contains(names, IdentityName), slices.Contains(names, IdentityName+TempSuffix)
 	other := ""
 	for _, name := range names {
 		kind, number := ParseName(name)
@@ -55,7 +55,7 @@ func CreateStore(fs vfs.FS, dir string, now int64) error {
 		return err
 	}
 	i := Identity{Store: newStoreID(), created: now}
-	temp := path.Join(dir, IdentityName+tempSuffix)
+	temp := path.Join(dir, IdentityName+TempSuffix)
 	f, err := fs.Create(temp, 0, false)
 	if err != nil {
 		return err
@@ -103,7 +103,7 @@ func clearAttempt(fs vfs.FS, dir string) error {
 	for _, name := range names {
 		switch kind, _ := ParseName(name); {
 		case kind == IgnoredFile:
-		case name == IdentityName+tempSuffix:
+		case name == IdentityName+TempSuffix:
 			begun = name
 		default:
 			if err := fs.Remove(path.Join(dir, name)); err != nil {

@@ -227,6 +227,17 @@ func readDirectory(f vfs.File, store StoreID, segment uint64) ([]Row, trailer, b
 	return rows, t, true
 }
 
+// NewRun begins a run with what the header of its first block says. The block is not in it yet.
+func NewRun(h *RecordHeader) Run {
+	return Run{Row: Row{Topic: h.Topic, First: h.Stamp.First, Base: h.Stamp.First, End: h.Stamp.First, BaseTime: h.Stamp.Time}}
+}
+
+// Takes tells whether a block can become the run's next entry.
+func (r *Run) Takes(h *RecordHeader) bool {
+	const far = 1 << 31 // entries have 32 bits for the differences
+	return r.End == h.Stamp.First && h.Stamp.First-r.Base < far && (h.Stamp.Time-r.BaseTime)/int64(time.Millisecond) < far
+}
+
 // Add appends the entry of a block whose record is at a byte of the segment, and gives what it takes.
 func (r *Run) Add(h *RecordHeader, offset int64) int64 {
 	e := Entry{

@@ -45,11 +45,14 @@ const (
 	LockName     = "lock"
 	IdentityName = "identity"
 	EpochName    = "epoch"
-	tempSuffix   = ".tmp"
+	TempSuffix   = ".tmp"
 )
 
 // Castagnoli is the table of every checksum.
 var Castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Checksum is the checksum of a record's body.
+func Checksum(b []byte) uint32 { return crc32.Checksum(b, Castagnoli) }
 
 // Little is the order of bytes in every number.
 var Little = binary.LittleEndian
@@ -88,7 +91,7 @@ func ParseName(name string) (FileKind, uint64) {
 	case EpochName:
 		return EpochFile, 0
 	}
-	if whole, temp := strings.CutSuffix(name, tempSuffix); temp {
+	if whole, temp := strings.CutSuffix(name, TempSuffix); temp {
 		if kind, _ := ParseName(whole); kind > TempFile {
 			return TempFile, 0
 		}

@@ -26,13 +26,15 @@ import (
 // its successor, says where it ends and prev seq which commit is the last. Compacted segments (flag 1) stand beside the log: their
 // blocks were copied from segments that are gone or soon will be, and their commits have numbers of their own.
 const (
+	// SegmentHeaderBytes is what of the first page is used.
 	SegmentHeaderBytes = 84
-	flagCompacted      = 1
+	// FlagCompacted marks segments that stand beside the log.
+	FlagCompacted = 1
 )
 
 // SegmentHeader is the first page of a segment.
 type SegmentHeader struct {
-	flags   uint32
+	Flags   uint32
 	ID      uint64
 	Prev    uint64
 	PrevEnd int64
@@ -42,13 +44,13 @@ type SegmentHeader struct {
 }
 
 // Compacted tells whether the segment stands beside the log.
-func (h *SegmentHeader) Compacted() bool { return h.flags&flagCompacted != 0 }
+func (h *SegmentHeader) Compacted() bool { return h.Flags&FlagCompacted != 0 }
 
-// encode writes the header to a page of zeros.
-func (h *SegmentHeader) encode(dst []byte, store StoreID) {
+// Encode writes the header to a page of zeros.
+func (h *SegmentHeader) Encode(dst []byte, store StoreID) {
 	copy(dst, segmentMagic)
 	Little.PutUint32(dst[8:], formatVersion)
-	Little.PutUint32(dst[12:], h.flags)
+	Little.PutUint32(dst[12:], h.Flags)
 	copy(dst[16:], store[:])
 	Little.PutUint64(dst[32:], h.ID)
 	Little.PutUint64(dst[40:], h.Prev)
@@ -77,7 +79,7 @@ func DecodeSegmentHeader(b []byte, filePath string, store StoreID, id uint64) (S
 		return bad(32, "is really "+SegmentName(Little.Uint64(b[32:])))
 	}
 	return SegmentHeader{
-		flags:   Little.Uint32(b[12:]),
+		Flags:   Little.Uint32(b[12:]),
 		ID:      id,
 		Prev:    Little.Uint64(b[40:]),
 		PrevEnd: int64(Little.Uint64(b[48:])),
