@@ -85,7 +85,7 @@ func plant(t *testing.T, b bug) {
 		t.Fatalf("the bug does not compile: %v\n%s", err, out)
 	}
 	started := time.Now()
-	out, err := command(t, dir, "go", "test", "-short", "-count=1", "-run", b.run, "./"+b.pkg)
+	out, err := command(t, dir, "go", "test", "-short", "-count=1", "-timeout", "60s", "-run", b.run, "./"+b.pkg)
 	if err == nil {
 		t.Fatalf("nothing caught it in %v:\n%s", time.Since(started), out)
 	}
