@@ -18,8 +18,9 @@ import (
 // segment is complete and durable before the index looks into it, and its sources stay until no checkpoint lists them: a crash at any
 // point leaves either the old files or both.
 const (
-	compactBelow     = 0.25 // a segment with a smaller live share is worth it
-	compactBelowFull = 0.60 // and when space is short
+	compactBelow     = 0.25                 // a segment with a smaller live share is worth it
+	compactBelowFull = 0.60                 // and when space is short
+	compactOverhead  = 4 * layout.PageBytes // a new segment has a header, a commit, a footer and a trailer at least
 )
 
 // compact does one round, if one is worth it.
@@ -67,12 +68,17 @@ func (s *shard) compactable() []*index.Segment {
 	slices.SortFunc(all, func(a, b *index.Segment) int {
 		return cmp.Or(cmp.Compare(a.Live, b.Live), cmp.Compare(a.ID, b.ID))
 	})
+	// The sources stay until the next checkpoint, so what is copied takes space first: not that which a checkpoint and a start need.
+	room := s.options.SegmentBytes / 2
+	if free, err := s.options.FS.Free(s.options.Dir); err == nil {
+		room = min(room, free-s.reserve()/4-compactOverhead)
+	}
 	s.index.Mu.RLock()
 	defer s.index.Mu.RUnlock()
-	live, gain := int64(0), int64(-4*layout.PageBytes) // a new segment has a header, a commit, a footer and a trailer at least
+	live, gain := int64(0), int64(-compactOverhead)
 	n := 0
 	for _, g := range all {
-		if live+g.Live > s.options.SegmentBytes/2 {
+		if live+g.Live > room {
 			break
 		}
 		live += g.Live

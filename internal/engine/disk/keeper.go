@@ -99,7 +99,7 @@ func (s *shard) upkeep() error {
 	if err := s.compact(); err != nil && !layout.NoSpace(err) {
 		return err
 	}
-	if err := s.reclaim(); err != nil {
+	if err := s.reclaim(false); err != nil {
 		return err
 	}
 	s.watchSpace()
@@ -194,7 +194,7 @@ func (s *shard) complete(shot *snapshot) error {
 		delete(k.listed, oldest)
 		k.kept = k.kept[1:]
 	}
-	return s.reclaim()
+	return s.reclaim(true)
 }
 
 func listOf(c *layout.Checkpoint) map[uint64]bool {
@@ -268,12 +268,20 @@ func (s *shard) flushAndAsk() <-chan error {
 	return s.ask()
 }
 
-// reclaim gives back the files of segments that nothing needs any more.
-func (s *shard) reclaim() error {
+// reclaim gives back the files of segments that nothing needs any more. completed says that the snapshot that was taken last is a
+// checkpoint by now.
+func (s *shard) reclaim(completed bool) error {
 	k := &s.keeper
 	dead := s.segmentsWhere(func(g *index.Segment) bool {
 		return g.Sealed && g.Live == 0 && (g.Compacted() || g.ID < k.at.Segment)
 	})
+	// A checkpoint that is under way may list what has died since it was taken; one that begins later does not list the dead.
+	s.mu.Lock()
+	pending := s.snapshotting && !completed
+	s.mu.Unlock()
+	if pending {
+		return nil
+	}
 	for _, g := range dead {
 		needed := false
 		for list := range maps.Values(k.listed) {
