@@ -194,15 +194,17 @@ func TestFlowControlByBytes(t *testing.T) {
 	t.Parallel()
 	s := common(t)
 	topic, sub := s.pair(t, "x")
+	// All is there before the stream is: nothing but the limit keeps it from being sent at once.
+	r := &pb.PublishRequest{Topic: topic}
+	for range 8 {
+		r.Messages = append(r.Messages, &pb.PubsubMessage{Data: bytes.Repeat([]byte("x"), 4000)})
+	}
+	if _, err := s.Publish(limited(t), r); err != nil {
+		t.Fatal(err)
+	}
 	first := open(sub)
 	first.MaxOutstandingBytes = 10_000
 	st := s.stream(t, first)
-	for range 8 {
-		r := &pb.PublishRequest{Topic: topic, Messages: []*pb.PubsubMessage{{Data: bytes.Repeat([]byte("x"), 4000)}}}
-		if _, err := s.Publish(limited(t), r); err != nil {
-			t.Fatal(err)
-		}
-	}
 	// A message is sent while less than the limit is out: at 8,000 bytes a third still goes, at 12,000 none.
 	var held []delivered
 	for over := time.After(time.Second); ; {
