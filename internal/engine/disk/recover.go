@@ -2,6 +2,7 @@ package disk
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -246,7 +247,8 @@ func (r *recovery) segment(m layout.Summary) (*index.Segment, error) {
 // account decides about every file that is not part of the state: what is left over from a crash may go, the rest is refused.
 func (r *recovery) account() error {
 	if r.tail.ID < r.mark.Segment {
-		return r.refuse(layout.SegmentName(r.mark.Segment), "is missing: "+layout.EpochName+" says that the log went on in it")
+		return cmp.Or(r.gap(r.tail.ID),
+			r.refuse(layout.SegmentName(r.mark.Segment), "is missing: "+layout.EpochName+" says that the log went on in it"))
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.heads)) {
 		h := r.heads[id]

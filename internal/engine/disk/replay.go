@@ -1,8 +1,10 @@
 package disk
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/posthaste-io/posthaste/internal/engine"
@@ -141,8 +143,22 @@ func (r *recovery) judge(g *index.Segment, at int64, f *layout.Flaw, follower *l
 		r.shard.damaged(&engine.CorruptError{File: r.path(layout.SegmentName(g.ID)), Offset: f.At.Offset, Reason: f.Reason})
 		return false, nil
 	default:
-		return false, &layout.FileError{Path: r.path(layout.SegmentName(g.ID)), Offset: f.At.Offset, Reason: f.Reason}
+		return false, cmp.Or(r.gap(g.ID), error(&layout.FileError{
+			Path: r.path(layout.SegmentName(g.ID)), Offset: f.At.Offset, Reason: f.Reason,
+		}))
 	}
+}
+
+// gap finds a segment behind this one that is missing. Without it, the log seems to go on in the segment before it, and that one to be
+// damaged.
+func (r *recovery) gap(id uint64) error {
+	for _, later := range slices.Sorted(maps.Keys(r.heads)) {
+		h := r.heads[later]
+		if _, found := r.heads[h.Prev]; later > id && !h.Compacted() && !found {
+			return r.refuse(layout.SegmentName(h.Prev), "is missing: "+layout.SegmentName(later)+" follows it")
+		}
+	}
+	return nil
 }
 
 // behind surveys all that was written behind a place, here and in later segments.
