@@ -37,7 +37,8 @@ var order = []row{
 	{"internal/engine/disk/layout", "internal/engine internal/vfs"},
 	{"internal/engine/disk/cache", "internal/engine internal/vfs internal/engine/disk/layout"},
 	{"internal/engine/disk/index", "internal/engine internal/vfs internal/engine/disk/layout internal/engine/disk/cache"},
-	{"internal/engine/disk", "internal/engine internal/clock internal/vfs internal/engine/disk/layout internal/engine/disk/cache internal/engine/disk/index"},
+	{"internal/engine/disk/dump", "internal/engine internal/vfs internal/engine/disk/layout"},
+	{"internal/engine/disk", "internal/engine internal/clock internal/vfs internal/engine/disk/layout internal/engine/disk/cache internal/engine/disk/index internal/engine/disk/dump"},
 
 	// The core, then the fronts, which translate onto it.
 	{"internal/broker", "internal/engine internal/ledger internal/lease internal/ackset internal/wheel internal/catalog internal/wire internal/limit internal/clock " + api},

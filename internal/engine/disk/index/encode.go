@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/engine/disk/layout"
 )
 
@@ -16,14 +15,9 @@ func (x *Index) Encode(at layout.Position) ([]layout.Summary, *layout.Body) {
 	b := &layout.Body{Topics: uint64(len(x.Topics))}
 	for _, id := range slices.Sorted(maps.Keys(x.Topics)) {
 		t := x.Topics[id]
-		b.Index = layout.Little.AppendUint64(b.Index, uint64(id))
-		b.Index = layout.Little.AppendUint64(b.Index, uint64(t.Next))
-		b.Index = layout.Little.AppendUint64(b.Index, uint64(len(t.Extents)))
+		b.Index = layout.AppendTopic(b.Index, id, t.Next, len(t.Extents))
 		for i := range t.Extents {
-			r := &t.Extents[i]
-			b.Index = layout.Little.AppendUint64(b.Index, r.Segment.ID)
-			b.Index = r.Row.Append(b.Index)
-			b.Index = layout.AppendEntries(b.Index, r.Entries)
+			b.Index = layout.AppendPlaced(b.Index, t.Extents[i].Segment.ID, &t.Extents[i].Run)
 		}
 	}
 	var segments []layout.Summary
@@ -50,45 +44,22 @@ func (g *Segment) summary() layout.Summary {
 	return m
 }
 
-// Decode rebuilds the topics of an index whose segments are known. It reports false for bytes that no encode wrote.
+// Decode rebuilds the topics of an index whose segments are known. It reports false for bytes that no Encode wrote.
 func (x *Index) Decode(b *layout.Body) bool {
-	p := b.Index
-	take := func(n uint64) []byte {
-		if uint64(len(p)) < n {
-			p = nil
-			return nil
-		}
-		head := p[:n]
-		p = p[n:]
-		return head
-	}
-	for range b.Topics {
-		h := take(24)
-		if h == nil {
-			return false
-		}
-		id, t := engine.TopicID(layout.Little.Uint64(h)), &Topic{Next: engine.Offset(layout.Little.Uint64(h[8:]))}
-		for range layout.Little.Uint64(h[16:]) {
-			e := take(8 + layout.RowBytes)
-			if e == nil {
-				return false
-			}
-			r := Extent{Run: layout.Run{Row: layout.DecodeRow(e[8:])}, Segment: x.Segments[layout.Little.Uint64(e)]}
-			if r.Segment == nil || r.Topic != id || r.Blocks == 0 {
+	return b.EachTopic(func(state *layout.TopicState) bool {
+		t := &Topic{Next: state.Next}
+		for _, r := range state.Runs {
+			g := x.Segments[r.Segment]
+			if g == nil {
 				return false
 			}
 			if r.Section == 0 {
-				entries := take(uint64(r.Blocks) * layout.EntryBytes)
-				if entries == nil {
-					return false
-				}
-				r.Entries = layout.DecodeEntries(entries)
-				r.Segment.topics = append(r.Segment.topics, id)
+				g.topics = append(g.topics, state.Topic)
 			}
-			r.Segment.Live += r.Live
-			t.Extents = append(t.Extents, r)
+			g.Live += r.Live
+			t.Extents = append(t.Extents, Extent{Run: r.Run, Segment: g})
 		}
-		x.Topics[id] = t
-	}
-	return len(p) == 0
+		x.Topics[state.Topic] = t
+		return true
+	})
 }

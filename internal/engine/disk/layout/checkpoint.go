@@ -2,6 +2,7 @@ package layout
 
 import (
 	"errors"
+	"fmt"
 	"hash/crc32"
 
 	"github.com/posthaste-io/posthaste/internal/vfs"
@@ -60,6 +61,21 @@ type Summary struct {
 	FileBytes int64
 }
 
+// String says it in words.
+func (s *Summary) String() string {
+	text := "active"
+	if s.Flags&SummarySealed != 0 {
+		text = fmt.Sprintf("%d bytes of log, file of %d", s.End, s.FileBytes)
+	}
+	if s.Flags&SummaryCompacted != 0 {
+		text += ", compacted"
+	}
+	if s.Flags&SummaryFooted != 0 {
+		text += ", with footer"
+	}
+	return text
+}
+
 // Body is the bulk of a checkpoint, encoded.
 type Body struct {
 	Topics  uint64
@@ -91,8 +107,8 @@ func (c *Checkpoint) encode(store StoreID, b *Body) []byte {
 	return h
 }
 
-// ErrDamaged says that a checkpoint's bytes are not those that were written: the one before it may serve instead. All other
-// errors of reading one mean that the directory is not what it should be.
+// ErrDamaged says that bytes are not those that were written. Of a checkpoint: the one before it may serve instead, while all other errors of
+// reading one mean that the directory is not what it should be.
 var ErrDamaged = errors.New("damaged")
 
 // ReadCheckpoint reads a checkpoint: with its body, or only what comes before it.

@@ -54,7 +54,7 @@ func CreateStore(fs vfs.FS, dir string, now int64) error {
 	if err := clearAttempt(fs, dir); err != nil {
 		return err
 	}
-	i := Identity{Store: newStoreID(), created: now}
+	i := Identity{Store: newStoreID(), Created: now}
 	temp := path.Join(dir, IdentityName+TempSuffix)
 	f, err := fs.Create(temp, 0, false)
 	if err != nil {
@@ -72,7 +72,7 @@ func CreateStore(fs vfs.FS, dir string, now int64) error {
 	if err != nil {
 		return err
 	}
-	h := SegmentHeader{ID: 1, Size: PageBytes, Created: i.created}
+	h := SegmentHeader{ID: 1, Size: PageBytes, Created: i.Created}
 	first, err := CreateSegment(fs, dir, i.Store, &h, "")
 	if err != nil {
 		return err

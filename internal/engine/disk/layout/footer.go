@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"errors"
 	"hash/crc32"
 	"time"
 
@@ -144,38 +145,46 @@ func PlaceCRC(salt uint32, offset int64, b []byte) uint32 {
 	return crc32.Update(salt^uint32(offset), Castagnoli, b)
 }
 
-type trailer struct {
-	store     StoreID
-	segment   uint64
-	logEnd    int64
-	directory int64
-	rows      uint32
-	crc       uint32 // of the directory
+// Trailer is the last page of a segment that has a footer.
+type Trailer struct {
+	Store     StoreID
+	Segment   uint64
+	LogEnd    int64
+	Directory int64
+	Rows      uint32
+	CRC       uint32 // of the directory
 }
 
-func (t *trailer) encode(page []byte) {
+func (t *Trailer) encode(page []byte) {
 	copy(page, trailerMagic)
 	Little.PutUint32(page[8:], formatVersion)
-	copy(page[16:], t.store[:])
-	Little.PutUint64(page[32:], t.segment)
-	Little.PutUint64(page[40:], uint64(t.logEnd))
-	Little.PutUint64(page[48:], uint64(t.directory))
-	Little.PutUint32(page[56:], t.rows)
-	Little.PutUint32(page[60:], t.crc)
+	copy(page[16:], t.Store[:])
+	Little.PutUint64(page[32:], t.Segment)
+	Little.PutUint64(page[40:], uint64(t.LogEnd))
+	Little.PutUint64(page[48:], uint64(t.Directory))
+	Little.PutUint32(page[56:], t.Rows)
+	Little.PutUint32(page[60:], t.CRC)
 	Little.PutUint32(page[64:], crc32.Checksum(page[:64], Castagnoli))
 }
 
-// decodeTrailer reports whether the page ends a segment of this store.
-func decodeTrailer(page []byte, store StoreID, id uint64) (trailer, bool) {
-	if len(page) < trailerBytes || string(page[:8]) != trailerMagic || Little.Uint32(page[8:]) != formatVersion ||
-		Little.Uint32(page[64:]) != crc32.Checksum(page[:64], Castagnoli) ||
-		StoreID(page[16:32]) != store || Little.Uint64(page[32:]) != id {
-		return trailer{}, false
+// decodeTrailer reads the page that ends a file. ErrNoFooter says that it is empty or was another segment's, ErrDamaged that it is neither
+// that nor a trailer: it may be bytes of the log.
+func decodeTrailer(page []byte, store StoreID, id uint64) (Trailer, error) {
+	if allZero(page) {
+		return Trailer{}, ErrNoFooter
 	}
-	return trailer{
-		store: store, segment: id, logEnd: int64(Little.Uint64(page[40:])), directory: int64(Little.Uint64(page[48:])),
-		rows: Little.Uint32(page[56:]), crc: Little.Uint32(page[60:]),
-	}, true
+	if len(page) < trailerBytes || string(page[:8]) != trailerMagic || Little.Uint32(page[8:]) != formatVersion ||
+		Little.Uint32(page[64:]) != crc32.Checksum(page[:64], Castagnoli) {
+		return Trailer{}, ErrDamaged
+	}
+	t := Trailer{
+		Store: StoreID(page[16:32]), Segment: Little.Uint64(page[32:]), LogEnd: int64(Little.Uint64(page[40:])),
+		Directory: int64(Little.Uint64(page[48:])), Rows: Little.Uint32(page[56:]), CRC: Little.Uint32(page[60:]),
+	}
+	if t.Store != store || t.Segment != id {
+		return Trailer{}, ErrNoFooter
+	}
+	return t, nil
 }
 
 // MakeFooter lays out a segment's footer, which begins at a page, and its trailer. The runs' rows get their places and checksums.
@@ -196,35 +205,51 @@ func MakeFooter(runs []Run, at int64, store StoreID, segment uint64, logEnd int6
 	for i := range runs {
 		b = runs[i].Append(b)
 	}
-	t := trailer{
-		store: store, segment: segment, logEnd: logEnd, directory: at + int64(start), rows: uint32(len(runs)),
-		crc: PlaceCRC(salt, at+int64(start), b[start:]),
+	t := Trailer{
+		Store: store, Segment: segment, LogEnd: logEnd, Directory: at + int64(start), Rows: uint32(len(runs)),
+		CRC: PlaceCRC(salt, at+int64(start), b[start:]),
 	}
 	page := vfs.AlignedBytes(PageBytes)
 	t.encode(page)
 	return b[:AlignUp(int64(len(b)))], page
 }
 
-// readDirectory reads a footer's rows. It reports false when there is no valid footer.
-func readDirectory(f vfs.File, store StoreID, segment uint64) ([]Row, trailer, bool) {
+// ErrNoFooter says that a segment has no footer.
+var ErrNoFooter = errors.New("no footer")
+
+// ReadDirectory reads a footer's rows: ErrNoFooter if there is none, ErrDamaged if it cannot be told or is not as it was written. The
+// trailer is valid if it has a segment.
+func ReadDirectory(f vfs.File, store StoreID, segment uint64) ([]Row, Trailer, error) {
 	page := make([]byte, PageBytes)
 	size, err := f.Size()
-	if err != nil || size < 2*PageBytes || ReadFull(f, page, size-PageBytes) != nil {
-		return nil, trailer{}, false
+	if err != nil {
+		return nil, Trailer{}, err
 	}
-	t, ok := decodeTrailer(page, store, segment)
-	if !ok || t.directory < PageBytes || t.directory+int64(t.rows)*RowBytes > size-PageBytes {
-		return nil, t, false
+	if size < 2*PageBytes {
+		return nil, Trailer{}, ErrNoFooter
 	}
-	b := make([]byte, int(t.rows)*RowBytes)
-	if ReadFull(f, b, t.directory) != nil || PlaceCRC(store.Salt(segment), t.directory, b) != t.crc {
-		return nil, t, false
+	if err := ReadFull(f, page, size-PageBytes); err != nil {
+		return nil, Trailer{}, err
 	}
-	rows := make([]Row, t.rows)
+	t, err := decodeTrailer(page, store, segment)
+	if err != nil {
+		return nil, t, err
+	}
+	if t.Directory < PageBytes || t.Directory+int64(t.Rows)*RowBytes > size-PageBytes {
+		return nil, t, ErrDamaged
+	}
+	b := make([]byte, int(t.Rows)*RowBytes)
+	if err := ReadFull(f, b, t.Directory); err != nil {
+		return nil, t, err
+	}
+	if PlaceCRC(store.Salt(segment), t.Directory, b) != t.CRC {
+		return nil, t, ErrDamaged
+	}
+	rows := make([]Row, t.Rows)
 	for i := range rows {
 		rows[i] = DecodeRow(b[i*RowBytes:])
 	}
-	return rows, t, true
+	return rows, t, nil
 }
 
 // NewRun begins a run with what the header of its first block says. The block is not in it yet.

@@ -25,12 +25,12 @@ const smallFileBytes = 64
 // Identity is the content of the identity file.
 type Identity struct {
 	Store   StoreID
-	created int64 // Unix nanoseconds
+	Created int64 // Unix nanoseconds
 }
 
 func (i *Identity) encode() []byte {
 	b := smallFile(identityMagic, i.Store)
-	Little.PutUint64(b[32:], uint64(i.created))
+	Little.PutUint64(b[32:], uint64(i.Created))
 	return sealSmall(b)
 }
 
@@ -39,7 +39,7 @@ func DecodeIdentity(path string, b []byte) (Identity, error) {
 	if err := checkSmall(path, identityMagic, b); err != nil {
 		return Identity{}, err
 	}
-	i := Identity{created: int64(Little.Uint64(b[32:]))}
+	i := Identity{Created: int64(Little.Uint64(b[32:]))}
 	copy(i.Store[:], b[16:])
 	return i, nil
 }
