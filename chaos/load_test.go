@@ -42,6 +42,8 @@ var subscriptions = []plan{
 	{name: "projects/one/subscriptions/letters-b", topic: letters, streams: 1, pullers: 1},
 	{name: "projects/one/subscriptions/parcels-a", topic: parcels, streams: 2, limits: check.Limits{Bytes: 100_000}},
 	{name: "projects/one/subscriptions/parcels-b", topic: parcels, pullers: 1},
+	{name: "projects/one/subscriptions/parcels-ordered", topic: parcels, config: check.Config{Ordered: true}, streams: 2},
+	{name: "projects/two/subscriptions/stamps-once", topic: stamps, config: check.Config{ExactlyOnce: true}, streams: 1, pullers: 1},
 	{name: "projects/two/subscriptions/stamps-a", topic: stamps, streams: 2},
 }
 

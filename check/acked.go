@@ -2,7 +2,8 @@ package check
 
 // judgeAcked looks for messages that come again after their acknowledgement took effect. It took effect when the subscriber still held
 // the message as it was sent, and it was either confirmed by an answer or had time to arrive, undisturbed by a fault or the end of
-// its stream. Confirmed acknowledgements must outlast any fault that comes later.
+// its stream, nor by an earlier message of its key that was given back meanwhile, which takes its successors back. Confirmed
+// acknowledgements must outlast any fault that comes later.
 func judgeAcked(h *History, o Options) []Violation {
 	var found []Violation
 	for _, s := range h.subscriptions {
@@ -15,7 +16,7 @@ func judgeAcked(h *History, o Options) []Violation {
 				continue
 			}
 			for again := d.next; again != nil; again = again.next {
-				if again.at > effect && !s.seekWithin(d.at, again.at) {
+				if again.at > effect && !s.seekWithin(d.at, again.at) && !keyReleased(d, effect, o.Slack.Nanoseconds()) {
 					found = append(found, violation(reason, d.Event, again.Event))
 					break
 				}

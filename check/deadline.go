@@ -18,7 +18,7 @@ func judgeEarly(h *History, o Options) []Violation {
 			if _, sure := d.leaseEnd(slack); !sure || h.faultWithin(d.at, d.next.at) || s.seekWithin(d.at, d.next.at) {
 				continue
 			}
-			if s.config.Ordered && d.Key != "" && keyReleased(s, d, slack) {
+			if keyReleased(d, d.next.at, slack) {
 				continue
 			}
 			found = append(found, violation("message came again before its deadline", d.Event, d.next.Event))
@@ -27,14 +27,18 @@ func judgeEarly(h *History, o Options) []Violation {
 	return found
 }
 
-// keyReleased says whether another message of d's key was given back while d was out, which takes d back too.
-func keyReleased(s *subscription, d *delivery, slack int64) bool {
-	for _, other := range s.deliveries {
-		if other.at > d.next.at {
+// keyReleased says whether, in an ordered subscription, another message of d's key was given back while d was out and until the given
+// time, which takes d back too.
+func keyReleased(d *delivery, until, slack int64) bool {
+	if !d.sub.config.Ordered || d.Key == "" {
+		return false
+	}
+	for _, other := range d.sub.deliveries {
+		if other.at > until {
 			break
 		}
 		if other != d && other.Key == d.Key {
-			if released := other.released(slack); released >= d.at-slack && released <= d.next.at+slack && other.acked > released {
+			if released := other.released(slack); released >= d.at-slack && released <= until+slack && other.acked > released {
 				return true
 			}
 		}

@@ -119,6 +119,17 @@ func TestOrderPerKey(t *testing.T) {
 		{"acknowledged successors need not come again", begin + deliver("50", "a", "a0") + deliver("51", "b", "b1") + `
 			52 st ack invoke ack=b1
 			53 st nack invoke ack=a0` + deliver("54", "a", "a1") + deliver("55", "c", "c1") + ackAll, nil},
+		{"a successor acknowledged just as its predecessor is given back", begin + deliver("50", "a", "a0") + deliver("51", "b", "b0") + `
+			60 st ack invoke ack=b0
+			60 st nack invoke ack=a0
+			65 st ack ok ack=b0` + deliver("66", "a", "a1") + deliver("67", "b", "b1") + deliver("68", "c", "c1") + ackAll, nil},
+		{"a successor acknowledged long before its predecessor is given back", begin + deliver("50", "a", "a0") + deliver("51", "b", "b0") + `
+			60 st ack invoke ack=b0
+			65 st ack ok ack=b0
+			5000 st nack invoke ack=a0` + deliver("5066", "a", "a1") + deliver("5067", "b", "b1") + deliver("5068", "c", "c1") + `
+			5090 st ack invoke ack=a1
+			5091 st ack invoke ack=b1
+			5092 st ack invoke ack=c1`, []string{"acked"}},
 		{"without the flag any order will do", `
 			0 admin subscribe ok
 			10 p publish invoke msg=a key=k
