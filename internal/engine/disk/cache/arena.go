@@ -11,7 +11,7 @@ import (
 	"github.com/posthaste-io/posthaste/internal/vfs"
 )
 
-// An arena is aligned memory that mirrors consecutive bytes of one segment. Appenders fill it, the committer writes it out, and then it
+// Arena is aligned memory that mirrors consecutive bytes of one segment. Appenders fill it, the committer writes it out, and then it
 // stays for a while as the tail cache, from which readers take blocks without copying.
 //
 //  1. Bytes of a closed commit never change while anybody refers to the arena.

@@ -10,14 +10,13 @@ import (
 	"github.com/posthaste-io/posthaste/internal/vfs"
 )
 
-// A store is made in these steps, each durable before the next:
+// HoldsStore tells whether a directory is a store, without touching anything. A store is made in these steps, each durable before the
+// next:
 //
 //	identity.tmp ─▶ seg-1, without commits ─▶ checkpoint-1, empty ─▶ epoch ─▶ identity.tmp becomes identity
 //
 // A directory with identity is a store, and complete. One with identity.tmp only is a store that was never finished and never held
 // anything: it is made anew. One with neither is free to use only when it is empty.
-//
-// holdsStore tells which of these a directory is, without touching anything.
 func HoldsStore(fs vfs.FS, dir string) (bool, error) {
 	names, err := fs.List(dir)
 	if err != nil {
