@@ -57,3 +57,29 @@ func BenchmarkAppendSmall(b *testing.B) {
 		b.Run(fmt.Sprint(appenders), func(b *testing.B) { benchmarkAppend(b, appenders, 1, 100, 1) })
 	}
 }
+
+// BenchmarkRawSync is the yardstick: one page after the other into a file like a segment's, each synced.
+func BenchmarkRawSync(b *testing.B) {
+	for _, pages := range []int{1, 64, 1024} {
+		b.Run(fmt.Sprint(pages), func(b *testing.B) {
+			const size = 128 << 20
+			f, err := vfs.OS().Create(b.TempDir()+"/raw", size, true)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer f.Close()
+			page := vfs.AlignedBytes(pages * vfs.Align)
+			b.SetBytes(int64(len(page)))
+			at := int64(0)
+			for b.Loop() {
+				if _, err := f.WriteAt(page, at); err != nil {
+					b.Fatal(err)
+				}
+				if err := f.Sync(); err != nil {
+					b.Fatal(err)
+				}
+				at = (at + int64(len(page))) % size
+			}
+		})
+	}
+}
