@@ -222,7 +222,7 @@ func clockedOptions() (Options, *clock.Manual) {
 // crash opens what is left of the store after a power cut that takes everything that was not synced. The store itself goes on.
 func (s *store) crash(o Options) *store {
 	s.t.Helper()
-	o.FS = o.FS.(*vfs.Mem).Crash(rand.New(noLuck{}))
+	o.FS = o.FS.(*vfs.Mem).Crash(unlucky())
 	return openStore(s.t, o)
 }
 
@@ -230,3 +230,5 @@ func (s *store) crash(o Options) *store {
 type noLuck struct{}
 
 func (noLuck) Uint64() uint64 { return 1<<32 | 1 }
+
+func unlucky() *rand.Rand { return rand.New(noLuck{}) }
