@@ -65,9 +65,6 @@ func (s *shard) compactable() []*index.Segment {
 	all := s.segmentsWhere(func(g *index.Segment) bool {
 		return g.Sealed && g.Footed && !g.Keep && g.Live > 0 && float64(g.Live) < below*float64(g.FileBytes)
 	})
-	slices.SortFunc(all, func(a, b *index.Segment) int {
-		return cmp.Or(cmp.Compare(a.Live, b.Live), cmp.Compare(a.ID, b.ID))
-	})
 	// The sources stay until the next checkpoint, so what is copied takes space first: not that which a checkpoint and a start need.
 	room := s.options.SegmentBytes / 2
 	if free, err := s.options.FS.Free(s.options.Dir); err == nil {
@@ -75,6 +72,9 @@ func (s *shard) compactable() []*index.Segment {
 	}
 	s.index.Mu.RLock()
 	defer s.index.Mu.RUnlock()
+	slices.SortFunc(all, func(a, b *index.Segment) int {
+		return cmp.Or(cmp.Compare(a.Live, b.Live), cmp.Compare(a.ID, b.ID))
+	})
 	live, gain := int64(0), int64(-compactOverhead)
 	n := 0
 	for _, g := range all {
