@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/engine/disk/layout"
 	"github.com/posthaste-io/posthaste/internal/engine/enginetest"
 	"github.com/posthaste-io/posthaste/internal/vfs"
 )
@@ -21,7 +22,7 @@ type stored struct {
 	mem   *vfs.Mem
 	h     history
 	all   []engine.Record
-	last  vfs.Op          // the last write to the log
+	last  vfs.Op          // the write of the last commit
 	swept map[string]bool // files that an ordinary opening finds to be of no use
 }
 
@@ -29,12 +30,20 @@ type stored struct {
 func build(t testing.TB, seed uint64, steps int, clean bool) *stored {
 	t.Helper()
 	p, s := newTape(t, seed), &stored{}
-	var mu sync.Mutex
+	var (
+		mu     sync.Mutex
+		writes []vfs.Op
+		inWork = map[string]bool{} // files with a write that was not synced yet
+	)
 	p.watch(func(op vfs.Op) *vfs.Fault {
 		mu.Lock()
 		defer mu.Unlock()
-		if op.Kind == vfs.OpWrite && strings.Contains(op.Name, "seg-") && op.Offset > 0 {
-			s.last = op
+		op.Name = strings.TrimSuffix(op.Name, ".tmp")
+		switch op.Kind {
+		case vfs.OpWrite:
+			writes, inWork[op.Name] = append(writes, op), true
+		case vfs.OpSync:
+			delete(inWork, op.Name)
 		}
 		return nil
 	})
@@ -47,25 +56,38 @@ func build(t testing.TB, seed uint64, steps int, clean bool) *stored {
 	for range steps {
 		fail(p.play())
 	}
-	old := p.engine
 	if clean {
-		fail(old.Close())
-		s.mem = p.mem
-		p.answered()
+		fail(p.engine.Close())
 	} else {
 		long := strings.Repeat("the last ", 300)
 		recs := []engine.Record{enginetest.Note(long), enginetest.Block(p.oldest, long, long), enginetest.Block(p.oldest+1, "the last block")}
 		p.add(recs)
 		fail(p.shard.Append(t.Context(), recs))
-		p.answered()
-		mu.Lock()
-		s.mem = p.mem.Snapshot()
-		last := s.last
-		mu.Unlock()
-		_ = old.Close()
-		s.last = last
+		defer p.engine.Close()
 	}
-	s.last.Name = strings.TrimSuffix(s.last.Name, ".tmp")
+	p.answered()
+	// The keeper may be at work: the copy is taken between two writes to the log.
+	owned := p.shard.(*shard)
+	owned.mu.Lock()
+	active := path.Join("data", layout.SegmentName(owned.active.ID))
+	owned.mu.Unlock()
+	for s.mem == nil {
+		mu.Lock()
+		if before := len(writes); !inWork[active] {
+			mu.Unlock()
+			mem := p.mem.Snapshot()
+			mu.Lock()
+			if len(writes) == before {
+				s.mem = mem
+			}
+		}
+		mu.Unlock()
+	}
+	for _, op := range writes {
+		if op.Name == active && op.Offset > s.last.Offset {
+			s.last = op
+		}
+	}
 	s.h, _ = p.known()
 	s.all = s.h.records(len(s.h.log))
 	s.learn(t)
