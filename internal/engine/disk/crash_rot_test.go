@@ -71,6 +71,7 @@ func build(t testing.TB, seed uint64, steps int, clean bool) *stored {
 	owned.mu.Lock()
 	active := path.Join("data", layout.SegmentName(owned.active.ID))
 	owned.mu.Unlock()
+	var arrived []vfs.Op
 	for s.mem == nil {
 		mu.Lock()
 		if before := len(writes); !inWork[active] {
@@ -78,12 +79,12 @@ func build(t testing.TB, seed uint64, steps int, clean bool) *stored {
 			mem := p.mem.Snapshot()
 			mu.Lock()
 			if len(writes) == before {
-				s.mem = mem
+				s.mem, arrived = mem, writes[:before]
 			}
 		}
 		mu.Unlock()
 	}
-	for _, op := range writes {
+	for _, op := range arrived {
 		if op.Name == active && op.Offset > s.last.Offset {
 			s.last = op
 		}
