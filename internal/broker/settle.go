@@ -54,7 +54,7 @@ func (s *Subscription) Ack(ctx context.Context, ids []wire.AckID, verdicts []Ver
 	s.mu.Lock()
 	for i := range ids {
 		v := s.ack(now, &ids[i])
-		if v == lease.Done {
+		if v == lease.Done || wait && s.unsettled(&ids[i], v) {
 			set.offsets = append(set.offsets, ids[i].Offset)
 		}
 		if verdicts != nil {
@@ -94,6 +94,13 @@ func (s *Subscription) ack(now int64, id *wire.AckID) lease.Verdict {
 		return lease.Unknown
 	}
 	return lease.Done
+}
+
+// unsettled says whether a message was acknowledged before, by somebody who did not wait, and the log has not taken that in yet: whoever
+// waits must not be told so earlier. Saying it to the log twice does no harm. The caller holds s.mu.
+func (s *Subscription) unsettled(id *wire.AckID, v Verdict) bool {
+	off := engine.Offset(id.Offset)
+	return v == lease.Unknown && id.Epoch == s.broker.Epoch() && !s.terms.rules.ExactlyOnce && off < s.cursor && !s.durable.Acked(off)
 }
 
 // Modify gives messages a new ack deadline from now; 0 gives them back at once, or after their backoff. What became of each id is
