@@ -196,7 +196,7 @@ func (e *Engine) Own(ctx context.Context, id engine.ShardID, m engine.Machine) (
 func (e *Engine) open(ctx context.Context, m engine.Machine) (*shard, error) {
 	began := e.options.Clock.Mono()
 	s := e.newShard(m)
-	r := &recovery{shard: s, options: &e.options, store: e.identity.Store}
+	r := &recovery{shard: s, options: &e.options, store: e.identity.Store, surveys: map[uint64]layout.Survey{}}
 	err := r.run(ctx)
 	if err == nil {
 		err = r.settle()

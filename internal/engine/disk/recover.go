@@ -52,6 +52,8 @@ type recovery struct {
 	// by several.
 	unused []uint64
 	clean  bool // by a clean stop
+	// surveys are those of whole segments.
+	surveys map[uint64]layout.Survey
 }
 
 func (r *recovery) path(name string) string { return path.Join(r.options.Dir, name) }
@@ -276,8 +278,20 @@ func (r *recovery) account() error {
 }
 
 func (r *recovery) hasCommits(id uint64) (bool, error) {
-	v, err := r.survey(&index.Segment{SegmentHeader: r.heads[id], Salt: r.store.Salt(id)}, layout.PageBytes, index.SegmentBytesMax)
+	v, err := r.surveyWhole(r.heads[id])
 	return v.Commit, err
+}
+
+// surveyWhole looks at everything in a segment, once: it may be large. It is asked only when the log's end is found.
+func (r *recovery) surveyWhole(h layout.SegmentHeader) (layout.Survey, error) {
+	if v, found := r.surveys[h.ID]; found {
+		return v, nil
+	}
+	v, err := r.survey(&index.Segment{SegmentHeader: h, Salt: r.store.Salt(h.ID)}, layout.PageBytes, index.SegmentBytesMax)
+	if err == nil {
+		r.surveys[h.ID] = v
+	}
+	return v, err
 }
 
 // survey looks at what lies behind a byte of a segment, as far as a number of bytes.

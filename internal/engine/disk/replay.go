@@ -134,7 +134,8 @@ func (r *recovery) judge(g *index.Segment, at int64, f *layout.Flaw, follower *l
 	switch {
 	case !durable:
 		g.End, g.Torn, g.Shrink = at, used, true
-		if g.Torn > at {
+		// A header that does not check out is what the end of every log looks like where there were other bytes before.
+		if f.At.Offset != at {
 			r.options.Logger.Warn("the log ends with an incomplete commit, which nobody was told of", "file", layout.SegmentName(g.ID), "byte", at,
 				"reason", f.Reason)
 		}
@@ -171,7 +172,7 @@ func (r *recovery) behind(g *index.Segment, at int64) (layout.Survey, error) {
 		if id <= g.ID || h.Compacted() {
 			continue
 		}
-		later, err := r.survey(&index.Segment{SegmentHeader: h, Salt: r.store.Salt(id)}, layout.PageBytes, index.SegmentBytesMax)
+		later, err := r.surveyWhole(h)
 		if err != nil {
 			return v, err
 		}
