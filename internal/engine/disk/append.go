@@ -12,6 +12,17 @@ import (
 	"github.com/posthaste-io/posthaste/internal/engine/disk/layout"
 )
 
+// What an appender does under the append lock decides the order of everything, and so the lock is the place where these hold:
+//
+//  1. The place of a record in the log, the offset, the id and the time of a block are given out together: the order of the log is
+//     the order of offsets, of ids and of times.
+//  2. The records of one Append are in one commit, one behind the other.
+//  3. A commit is filled until it is closed, and never again. Commits are closed in the order of their places, and the committer takes
+//     them in that order: the log has no holes.
+//  4. There is always room behind the open commit for the segment's seal and footer.
+//
+// The lock is held for copying, not for waiting, checksums of bodies, or anything that touches a file.
+
 // How much may wait for the disk. Beyond dirtyBytesMax appenders wait; one commit aims at no more than an arena.
 const dirtyBytesMax = 32 << 20
 
@@ -139,6 +150,8 @@ func (s *shard) enter(ctx context.Context, recs []engine.Record, urgent bool) (*
 		s.lazyArmed = true
 		s.lazy.Reset(engine.LazyMax)
 	}
+	// One appender wakes the committer. A committer at work looks for an urgent commit before it goes idle, so nobody is missed, and
+	// an appender under load does not touch the channel at all.
 	wake := c.urgent && s.idle
 	s.idle = s.idle && !wake
 	s.mu.Unlock()
@@ -186,6 +199,7 @@ func (s *shard) place(c *commit, r *engine.Record, sum uint32, now int64) {
 // admit waits until the records may be appended, and leaves an open commit with room for n bytes. The append lock is held, but not
 // while waiting.
 func (s *shard) admit(ctx context.Context, kind engine.Kind, n, blocks int) error {
+	// Everything is asked anew after each wait: the lock was free meanwhile, and the log may have failed, been released or been filled.
 	for {
 		var wait <-chan struct{}
 		switch {
@@ -279,6 +293,8 @@ func (s *shard) begin(need int) {
 }
 
 // closeOpen ends the open commit: what comes next has its place behind it. The append lock is held.
+//
+// The number is given here and not when the commit is written, so that it follows the places: recovery wants both to be without gaps.
 func (s *shard) closeOpen() {
 	c := s.open
 	s.open = nil

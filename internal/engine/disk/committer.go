@@ -89,6 +89,8 @@ func (s *shard) take() (job, bool) {
 	defer s.mu.Unlock()
 	for {
 		j := job{sync: s.committer.syncDue, snapshot: s.err == nil && s.snapshotDue()}
+		// The open commit is taken as it is: what came in during the last sync is the batch. With closed ones waiting it may go on
+		// filling up, since it would have to wait for them anyway.
 		if len(s.queue) == 0 && s.open != nil && (s.open.urgent || s.stopping) {
 			s.closeOpen()
 		}
@@ -126,7 +128,8 @@ func (s *shard) lazyDue() {
 	s.kick()
 }
 
-// flush makes one commit durable and applies it.
+// flush makes one commit durable and applies it. Its error means that nobody knows what the disk has of the commit: some of it, all of it
+// or nothing. Recovery will find out and may well find all of it, which is why the waiters hear ErrFailed and not a definite no.
 func (s *shard) flush(c *commit) error {
 	k := &s.committer
 	header := layout.CommitHeader{
@@ -134,7 +137,7 @@ func (s *shard) flush(c *commit) error {
 	}
 	b := c.arena.Mem[c.start : c.start+c.padded()]
 	header.Encode(b, c.segment.Salt)
-	clear(b[c.bytes:])
+	clear(b[c.bytes:]) // the arena may have been used before, and what it held is nobody's business
 	if _, err := c.segment.Writer.WriteAt(b, c.at.Offset); err != nil {
 		return fmt.Errorf("write commit %d to %s: %w", c.seq, layout.SegmentName(c.segment.ID), err)
 	}
@@ -171,6 +174,7 @@ func (s *shard) flush(c *commit) error {
 // absorb takes in the records of a durable commit: blocks become readable, then the machine sees all of them in log order. In a
 // running log the commit ends at byte end of its arena; while a log is being replayed there is no arena.
 func (s *shard) absorb(g *index.Segment, at int64, commit []byte, a *cache.Arena, end int) error {
+	// Blocks before notes and all under one lock: whoever the machine tells of a block finds it, and a reader sees a commit as a whole.
 	s.index.Mu.Lock()
 	var h layout.RecordHeader
 	for i := layout.CommitHeaderBytes; i < len(commit); i += h.Bytes() {
@@ -237,7 +241,8 @@ func (s *shard) syncLater() {
 	s.kick()
 }
 
-// sealed notes that a segment is complete and hands it to the keeper. Its successor becomes one that the index may refer to.
+// sealed notes that a segment is complete. Its seal was synced in every mode, and it was the last in it: from here on the file's log part
+// does not change, so the keeper may write behind it and hands it to the keeper. Its successor becomes one that the index may refer to.
 func (s *shard) sealed(c *commit, end int64) {
 	s.index.Mu.Lock()
 	c.segment.End, c.segment.Sealed = end, true

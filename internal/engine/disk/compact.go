@@ -30,7 +30,7 @@ func (s *shard) compact() error {
 		return nil
 	}
 	s.mu.Lock()
-	id := s.nextSegment
+	id := s.nextSegment // never to be used again, whatever becomes of this round
 	s.nextSegment++
 	s.mu.Unlock()
 	c := &compaction{shard: s, header: layout.SegmentHeader{Flags: layout.FlagCompacted, ID: id, Created: s.options.Clock.Wall()}}
@@ -91,6 +91,9 @@ func (s *shard) compactable() []*index.Segment {
 	return all[:n]
 }
 
+// The order of blocks is kept, and with it all that depends on it: within a topic offsets grow from extent to extent, and neighbours
+// from different sources become one extent, so the number of extents falls as a backlog grows old.
+//
 // compaction is one round: blocks come in by topic and offset, and go out as commits of the new segment.
 type compaction struct {
 	shard  *shard

@@ -11,7 +11,8 @@ import (
 	"github.com/posthaste-io/posthaste/internal/vfs"
 )
 
-// foot writes the footer of a sealed segment and lets the index forget the segment's entries.
+// foot writes the footer of a sealed segment and lets the index forget the segment's entries. Until the footer is durable the index has
+// them in memory and checkpoints have copies: a footer that a crash tears is simply written again.
 func (s *shard) foot(g *index.Segment) error {
 	if g.Writer == nil {
 		writer, err := s.options.FS.OpenWrite(path.Join(s.options.Dir, layout.SegmentName(g.ID)), true)
@@ -87,7 +88,9 @@ func (s *shard) entries(t engine.TopicID, x *index.Extent) ([]layout.Entry, erro
 	return entries, nil
 }
 
-// scanEntries finds the blocks of an extent by reading its segment's commits.
+// scanEntries finds the blocks of an extent by reading its segment's commits. It must find them without a gap up to the extent's end:
+// fewer blocks than there were would be messages that are skipped in silence. Bodies need not be right, since whoever reads one
+// will see.
 func scanEntries(f vfs.File, x *index.Extent, t engine.TopicID) ([]layout.Entry, error) {
 	r := layout.NewReader(f, x.Segment.ID, x.Segment.Salt)
 	found := layout.Run{Row: x.Row}

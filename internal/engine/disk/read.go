@@ -16,6 +16,14 @@ import (
 	"github.com/posthaste-io/posthaste/internal/engine/disk/layout"
 )
 
+// A Read has three steps, and holds no lock while it waits for a disk:
+//
+//  1. collect, under the index's lock: which blocks there are, with those in memory pinned and the others noted by segment and byte.
+//  2. fetch: the others from their files, each with both of its checksums, into memory that the batch owns.
+//  3. If a segment was given back between the two, start over: its blocks were trimmed or have moved.
+//
+// What a batch holds, it may keep: arenas are pinned, and a file that was opened stays readable when its name is gone.
+
 // How blocks that are not in the tail cache are read: neighbours with small gaps between them in one go.
 const (
 	readGapBytes = 32 << 10
@@ -232,7 +240,9 @@ func (s *shard) fetchRun(t engine.TopicID, into *engine.Batch, run []cold) (int,
 	return 0, nil
 }
 
-// accept checks the bytes that were read for a block and makes them the block's body.
+// accept checks the bytes that were read for a block and makes them the block's body. The header's checksum says that these bytes were
+// written at this byte of this segment, the comparison that they are the block that was asked for, and the body's checksum that the body
+// is what the appender had in hand.
 func (c *cold) accept(b []byte, t engine.TopicID, block *engine.Block) *engine.CorruptError {
 	var h layout.RecordHeader
 	bad := engine.CorruptError{File: layout.SegmentName(c.segment.ID), Offset: c.offset, Topic: t}

@@ -183,7 +183,7 @@ func (r *recovery) behind(g *index.Segment, at int64) (layout.Survey, error) {
 	return v, nil
 }
 
-// take applies a commit and learns from the engine's own records in it. sealedFor is the successor that a seal names.
+// take applies a commit, all of which was checked, and learns from the engine's own records in it. sealedFor is the successor that a seal names.
 func (r *recovery) take(g *index.Segment, c *layout.Scanned) (sealedFor *uint64, err error) {
 	s := r.shard
 	r.seq, r.epoch = c.Header.Seq, c.Header.Epoch

@@ -134,7 +134,8 @@ func (s *shard) halt(err error) {
 	s.kick()
 }
 
-// finish tells all who wait for a commit how it ended.
+// finish is called once for each commit, by whoever holds it: the committer for the one that it took, halt for those in the queue. It
+// tells all who wait for a commit how it ended.
 func (c *commit) finish(err error) {
 	c.err = err
 	c.arena.Unpin()
@@ -192,7 +193,8 @@ func (s *shard) end() {
 	s.closeFiles()
 }
 
-// fence shuts the owner out: what was not durable yet is refused.
+// fence makes way for the next owner, who will read the files: when it returns, nothing of this shard touches them any more. It
+// shuts the owner out: what was not durable yet is refused.
 func (s *shard) fence() {
 	s.halt(engine.ErrFenced)
 	s.shutDown()

@@ -162,7 +162,7 @@ func (x *Index) RunsOf(g *Segment) []layout.Run {
 	return runs
 }
 
-// Footed replaces entries in memory by sections of the footer. What was trimmed meanwhile stays trimmed.
+// Footed says that the footer is durable: it replaces entries in memory by sections of the footer. What was trimmed meanwhile stays trimmed.
 func (x *Index) Footed(g *Segment, runs []layout.Run, fileBytes int64) {
 	x.Mu.Lock()
 	defer x.Mu.Unlock()

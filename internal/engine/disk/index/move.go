@@ -42,7 +42,9 @@ func (x *Index) Move(from []*Segment, to *Segment, runs []layout.Run) {
 	}
 }
 
-// move replaces the topic's extents in some segments by runs.
+// move replaces the topic's extents in some segments by runs. It may have been trimmed since the runs' blocks were copied. The first extent
+// that is left of the sources tells how far: a run that ends before it is gone, and one that reaches into it begins there. All behind
+// it is still needed, for topics are trimmed from the front only.
 func (t *Topic) move(from []*Segment, to *Segment, runs []layout.Run) {
 	kept := make([]Extent, 0, len(t.Extents)+len(runs))
 	first, found := engine.Offset(0), false
