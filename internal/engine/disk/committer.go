@@ -241,8 +241,8 @@ func (s *shard) syncLater() {
 	s.kick()
 }
 
-// sealed notes that a segment is complete. Its seal was synced in every mode, and it was the last in it: from here on the file's log part
-// does not change, so the keeper may write behind it and hands it to the keeper. Its successor becomes one that the index may refer to.
+// sealed notes that a segment is complete and hands it to the keeper. The seal was synced in every mode, and it was the last commit in the
+// segment: from here on its log part does not change. Its successor becomes one that the index may refer to.
 func (s *shard) sealed(c *commit, end int64) {
 	s.index.Mu.Lock()
 	c.segment.End, c.segment.Sealed = end, true

@@ -45,7 +45,7 @@ func (s *shard) watchSpace() {
 	}
 	if full != was {
 		s.full.Store(full)
-		s.options.Logger.Warn("free space", "bytes", free, "reserve", s.reserve(), "taking messages", !full)
+		s.options.Logger.Warn("free space", "bytes", free, "reserve", s.reserve(), "blocks_accepted", !full)
 	}
 	if retry {
 		s.prepareSoon()
