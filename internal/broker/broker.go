@@ -57,6 +57,7 @@ type Broker struct {
 	topicNames    nameList
 	subNames      nameList
 
+	gone      []engine.TopicID // forgotten while the log was replayed
 	dirty     dirtyTopics
 	stop      context.CancelFunc
 	sweepDone chan struct{}
@@ -87,6 +88,10 @@ func Open(ctx context.Context, e engine.Engine, o Options) (*Broker, error) {
 	if err := b.wakeUp(ctx); err != nil {
 		return nil, errors.Join(err, shard.Release(ctx))
 	}
+	for _, id := range b.gone {
+		shard.Trim(id, engine.Everything) // a crash may have come before the engine heard of it
+	}
+	b.gone = nil
 	sweep, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	go b.sweep(sweep)
@@ -186,8 +191,14 @@ func (m *machine) Apply(r *engine.Record) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c, err := b.ledger.Apply(r)
-	if err != nil || !b.live {
+	if err != nil {
 		return err
+	}
+	if !b.live {
+		if c.Forgotten {
+			b.gone = append(b.gone, c.Topic.ID)
+		}
+		return nil
 	}
 	return b.changed(&c)
 }
