@@ -63,8 +63,12 @@ type Broker struct {
 	sweepDone chan struct{}
 }
 
-// ackKeySetting is the ledger's setting that holds the secret of the ack ids, so that ids given out before a restart still verify.
-const ackKeySetting = "ack-id-key"
+// secretKind is the kind of the ledger's documents that hold the broker's secrets. ackKeyName is the secret of the ack ids: it is kept
+// so that ids given out before a restart still verify.
+const (
+	secretKind = "secret"
+	ackKeyName = "ack-id-key"
+)
 
 // Open takes shard 0 of the engine and brings its topics and subscriptions to life.
 func Open(ctx context.Context, e engine.Engine, o Options) (*Broker, error) {
@@ -108,7 +112,7 @@ func (b *Broker) wakeUp(ctx context.Context) error {
 		b.ledger.Subscriptions(func(s *ledger.Subscription) bool { err = b.bringSubscription(s); return err == nil })
 	}
 	b.live = true
-	secret := b.ledger.Setting(ackKeySetting)
+	secret, _ := b.ledger.Document(secretKind, ackKeyName)
 	b.mu.Unlock()
 	if err != nil {
 		return err
@@ -116,7 +120,7 @@ func (b *Broker) wakeUp(ctx context.Context) error {
 	if secret == nil {
 		secret = make([]byte, 16)
 		rand.Read(secret)
-		if err := b.note(ctx, ledger.AppendSetting(nil, ackKeySetting, secret)); err != nil {
+		if err := b.note(ctx, ledger.AppendDocument(nil, secretKind, ackKeyName, secret)); err != nil {
 			return fmt.Errorf("keep the secret of ack ids: %w", err)
 		}
 	}

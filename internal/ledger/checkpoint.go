@@ -14,11 +14,12 @@ import (
 )
 
 // checkpointVersion is the first byte of a saved ledger.
-const checkpointVersion = 1
+const checkpointVersion = 2
 
 // Save writes the whole ledger:
 //
-//	byte version · v last · v settings · (s key · s value)* · v topics · topic* · v subscriptions · subscription*
+//	byte version · v last · v kinds · kind* · v topics · topic* · v subscriptions · subscription*
+//	kind         = s kind · v documents · (s name · s body)*
 //	topic        = v id · v end · v deleted · s name · s config
 //	subscription = v id · v topic · s name · s config · s acked
 //
@@ -26,16 +27,23 @@ const checkpointVersion = 1
 func (l *Ledger) Save(w io.Writer) error {
 	b := append(make([]byte, 0, 64<<10), checkpointVersion)
 	b = binary.AppendUvarint(b, l.last)
-	b = binary.AppendUvarint(b, uint64(len(l.settings)))
-	for _, key := range slices.Sorted(maps.Keys(l.settings)) {
-		b = appendString(appendString(b, key), string(l.settings[key]))
-	}
 	flush := func() (err error) {
 		if len(b) >= 32<<10 {
 			_, err = w.Write(b)
 			b = b[:0]
 		}
 		return err
+	}
+	b = binary.AppendUvarint(b, uint64(len(l.documents)))
+	for _, kind := range slices.Sorted(maps.Keys(l.documents)) {
+		documents := l.documents[kind]
+		b = binary.AppendUvarint(appendString(b, kind), uint64(len(documents)))
+		for _, name := range slices.Sorted(maps.Keys(documents)) {
+			b = appendString(appendString(b, name), string(documents[name]))
+			if err := flush(); err != nil {
+				return err
+			}
+		}
 	}
 	b = binary.AppendUvarint(b, uint64(len(l.topics)))
 	for _, id := range slices.Sorted(maps.Keys(l.topics)) {
@@ -89,8 +97,15 @@ func (l *Ledger) Restore(in io.Reader) error {
 	}
 	l.last = r.number()
 	for range r.number() {
-		key := string(r.bytes())
-		l.settings[key] = r.bytes()
+		kind := string(r.bytes())
+		for range r.number() {
+			name := string(r.bytes())
+			body := r.bytes()
+			if r.err != nil {
+				return r.err
+			}
+			l.putDocument(kind, name, body)
+		}
 	}
 	for range r.number() {
 		t := &Topic{ID: engine.TopicID(r.number())}

@@ -71,9 +71,9 @@ func (s *Subscription) Acked(off engine.Offset) bool {
 type Ledger struct {
 	topics        map[engine.TopicID]*Topic
 	subscriptions map[SubscriptionID]*Subscription
-	settings      map[string][]byte
-	last          uint64       // the highest number ever given to a topic or subscription
-	runs          []ackset.Run // scratch of acked
+	documents     map[string]map[string][]byte // by kind and name
+	last          uint64                       // the highest number ever given to a topic or subscription
+	runs          []ackset.Run                 // scratch of acked
 }
 
 // New returns an empty ledger.
@@ -81,15 +81,27 @@ func New() *Ledger {
 	return &Ledger{
 		topics:        map[engine.TopicID]*Topic{},
 		subscriptions: map[SubscriptionID]*Subscription{},
-		settings:      map[string][]byte{},
+		documents:     map[string]map[string][]byte{},
 	}
 }
 
 // Last is the highest number that a topic or subscription ever had.
 func (l *Ledger) Last() uint64 { return l.last }
 
-// Setting is the value last put under key, nil when there is none.
-func (l *Ledger) Setting(key string) []byte { return l.settings[key] }
+// Document is the body last put under that kind and name; false when there is none. It is never changed in place.
+func (l *Ledger) Document(kind, name string) ([]byte, bool) {
+	body, there := l.documents[kind][name]
+	return body, there
+}
+
+// Documents calls f for each document of a kind, in no order, until it returns false.
+func (l *Ledger) Documents(kind string, f func(name string, body []byte) bool) {
+	for name, body := range l.documents[kind] {
+		if !f(name, body) {
+			return
+		}
+	}
+}
 
 // Topic finds a topic by its number, a deleted one too while a subscription knows it.
 func (l *Ledger) Topic(id engine.TopicID) *Topic { return l.topics[id] }
@@ -116,9 +128,10 @@ func (l *Ledger) Subscriptions(f func(*Subscription) bool) {
 }
 
 // Change tells what a record did. Topic or Subscription is the one that was put, deleted or touched; both are nil for records
-// whose resource is gone.
+// whose resource is gone. Kind and Name are those of a document.
 type Change struct {
 	Op           Op
+	Kind, Name   string
 	Topic        *Topic
 	Subscription *Subscription
 	Created      bool // of OpTopic and OpSubscription: it was not there before
@@ -147,9 +160,12 @@ func (l *Ledger) Apply(r *engine.Record) (Change, error) {
 		return l.acked(&n)
 	case OpAckedBefore:
 		return l.ackedBefore(&n), nil
-	case OpSetting:
-		l.settings[n.name] = n.bytes()
-		return Change{Op: OpSetting}, nil
+	case OpDocument:
+		l.putDocument(n.kind, n.name, n.bytes())
+		return Change{Op: OpDocument, Kind: n.kind, Name: n.name}, nil
+	case OpDocumentDeleted:
+		l.deleteDocument(n.kind, n.name)
+		return Change{Op: OpDocumentDeleted, Kind: n.kind, Name: n.name}, nil
 	}
 	return Change{}, fmt.Errorf("ledger: unknown note %d", n.op)
 }
@@ -252,4 +268,18 @@ func (l *Ledger) ackedBefore(n *note) Change {
 	defer s.mu.Unlock()
 	s.acked.AddRange(s.acked.Floor(), n.topic)
 	return Change{Op: OpAckedBefore, Topic: s.Topic, Subscription: s}
+}
+
+func (l *Ledger) putDocument(kind, name string, body []byte) {
+	if l.documents[kind] == nil {
+		l.documents[kind] = map[string][]byte{}
+	}
+	l.documents[kind][name] = body
+}
+
+func (l *Ledger) deleteDocument(kind, name string) {
+	delete(l.documents[kind], name)
+	if len(l.documents[kind]) == 0 {
+		delete(l.documents, kind)
+	}
 }

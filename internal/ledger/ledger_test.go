@@ -121,7 +121,11 @@ func randomRecord(rng *rand.Rand, l *Ledger) engine.Record {
 			return noted(AppendSubscriptionDeleted(nil, sub))
 		}
 	case 4:
-		return noted(AppendSetting(nil, fmt.Sprint("key", rng.IntN(3)), config))
+		kind, name := fmt.Sprint("kind", rng.IntN(2)), fmt.Sprint("name", rng.IntN(3))
+		if rng.IntN(3) == 0 {
+			return noted(AppendDocumentDeleted(nil, kind, name))
+		}
+		return noted(AppendDocument(nil, kind, name, config))
 	case 5:
 		return noted(AppendAckedBefore(nil, sub, engine.Offset(rng.IntN(200))))
 	case 6, 7, 8:
@@ -134,7 +138,7 @@ func randomRecord(rng *rand.Rand, l *Ledger) engine.Record {
 	if t := l.topics[topic]; t != nil && !t.Deleted {
 		return block(topic, int(t.End()), 1+rng.IntN(50))
 	}
-	return noted(AppendSetting(nil, "idle", nil))
+	return noted(AppendDocumentDeleted(nil, "none", "none"))
 }
 
 func saved(t *testing.T, l *Ledger) []byte {
@@ -207,5 +211,22 @@ func TestSaveReportsAFailedWrite(t *testing.T) {
 		if err := l.Save(&fullWriter{left}); !errors.Is(err, errFull) {
 			t.Errorf("with room for %d bytes: %v", left, err)
 		}
+	}
+}
+
+func TestADocumentIsTheLastOnePutUnderItsKindAndName(t *testing.T) {
+	l := New()
+	apply(t, l, noted(AppendDocument(nil, "schema", "s", []byte("one"))))
+	apply(t, l, noted(AppendDocument(nil, "policy", "s", []byte("other"))))
+	apply(t, l, noted(AppendDocument(nil, "schema", "s", []byte("two"))))
+	if body, there := l.Document("schema", "s"); string(body) != "two" || !there {
+		t.Errorf("document %q, there %v", body, there)
+	}
+	apply(t, l, noted(AppendDocumentDeleted(nil, "schema", "s")))
+	if _, there := l.Document("schema", "s"); there {
+		t.Error("a deleted document is there")
+	}
+	if body, _ := l.Document("policy", "s"); string(body) != "other" {
+		t.Errorf("document of another kind: %q", body)
 	}
 }

@@ -21,7 +21,8 @@ type Op byte
 //	OpSubscriptionDeleted op v:id
 //	OpAcked               op v:id …offsets (package ackset)
 //	OpAckedBefore         op v:id v:offset      everything before the offset is done
-//	OpSetting             op s:key …value
+//	OpDocument            op s:kind s:name …body
+//	OpDocumentDeleted     op s:kind s:name
 const (
 	OpBlock               Op = 0 // not a note: the record is a block
 	OpTopic               Op = 1
@@ -30,11 +31,12 @@ const (
 	OpSubscriptionDeleted Op = 4
 	OpAcked               Op = 5
 	OpAckedBefore         Op = 6
-	OpSetting             Op = 7
+	OpDocument            Op = 8
+	OpDocumentDeleted     Op = 9
 )
 
 // opNames is for people who read a dump.
-var opNames = [...]string{"block", "topic", "topic deleted", "subscription", "subscription deleted", "acked", "acked before", "setting"}
+var opNames = [...]string{"block", "topic", "topic deleted", "subscription", "subscription deleted", "acked", "acked before", "", "document", "document deleted"}
 
 func (o Op) String() string {
 	if int(o) < len(opNames) {
@@ -77,9 +79,15 @@ func AppendAckedBefore(dst []byte, id SubscriptionID, before engine.Offset) []by
 	return binary.AppendUvarint(dst, uint64(before))
 }
 
-// AppendSetting appends the note that keeps a value of the owner's under a key.
-func AppendSetting(dst []byte, key string, value []byte) []byte {
-	return append(appendString(append(dst, byte(OpSetting)), key), value...)
+// AppendDocument appends the note that puts a document: a value of the owner's that the ledger only keeps, such as a schema or an
+// access policy. Kinds keep documents apart that may have the same name.
+func AppendDocument(dst []byte, kind, name string, body []byte) []byte {
+	return append(appendString(appendString(append(dst, byte(OpDocument)), kind), name), body...)
+}
+
+// AppendDocumentDeleted appends the note that deletes a document, if there is one.
+func AppendDocumentDeleted(dst []byte, kind, name string) []byte {
+	return appendString(appendString(append(dst, byte(OpDocumentDeleted)), kind), name)
 }
 
 func appendString(dst []byte, s string) []byte {
@@ -91,6 +99,7 @@ type note struct {
 	op     Op
 	id     uint64
 	topic  uint64
+	kind   string
 	name   string
 	config []byte // aliases the record
 }
@@ -106,13 +115,15 @@ func parseNote(b []byte) (n note, err error) {
 	}
 	n.op, b = Op(b[0]), b[1:]
 	r := reader{rest: b}
-	if n.op != OpSetting {
+	if n.op != OpDocument && n.op != OpDocumentDeleted {
 		n.id = r.number()
 	}
 	switch n.op {
+	case OpDocument, OpDocumentDeleted:
+		n.kind, n.name = r.text(), r.text()
 	case OpSubscription:
 		n.topic, n.name = r.number(), r.text()
-	case OpTopic, OpSetting:
+	case OpTopic:
 		n.name = r.text()
 	case OpAckedBefore:
 		n.topic = r.number()
@@ -184,8 +195,10 @@ func Describe(body []byte) string {
 		return n.describeAcked()
 	case n.op == OpAckedBefore:
 		return fmt.Sprintf("acked before subscription=%d offset=%d", n.id, n.topic)
-	case n.op == OpSetting:
-		return fmt.Sprintf("setting %q (%d bytes)", n.name, len(n.config))
+	case n.op == OpDocument:
+		return fmt.Sprintf("document %s %q (%d bytes)", n.kind, n.name, len(n.config))
+	case n.op == OpDocumentDeleted:
+		return fmt.Sprintf("document deleted %s %q", n.kind, n.name)
 	case n.op == OpSubscription:
 		return fmt.Sprintf("subscription %d %q of topic %d", n.id, n.name, n.topic)
 	case n.op == OpTopic:
