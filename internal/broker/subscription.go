@@ -246,7 +246,7 @@ func (b *Broker) DeleteSubscription(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return b.note(ctx, ledger.AppendSubscriptionDeleted(nil, s.durable.ID))
+	return b.noteDeleted(ctx, name, ledger.AppendSubscriptionDeleted(nil, s.durable.ID))
 }
 
 // ListSubscriptions gives a page of a project's subscriptions, in the order of their names.

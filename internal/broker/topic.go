@@ -131,7 +131,7 @@ func (b *Broker) DeleteTopic(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return b.note(ctx, ledger.AppendTopicDeleted(nil, t.durable.ID))
+	return b.noteDeleted(ctx, name, ledger.AppendTopicDeleted(nil, t.durable.ID))
 }
 
 // ListTopics gives a page of a project's topics, in the order of their names.

@@ -46,11 +46,12 @@ func ServerOptions() []grpc.ServerOption {
 	}
 }
 
-// Register makes the services of google.pubsub.v1 available on s.
+// Register makes the services of google.pubsub.v1, and google.iam.v1.IAMPolicy, available on s.
 func Register(s grpc.ServiceRegistrar, b *broker.Broker) {
 	front := &server{broker: b}
 	s.RegisterService(&publisher, front)
 	s.RegisterService(&subscriber, front)
+	s.RegisterService(&accessPolicy, front)
 }
 
 // method describes a unary method whose messages are decoded in the ordinary way.

@@ -15,3 +15,11 @@ const (
 	StorageFileMessagesMin     = 1000
 	BigtableDelimiterBytesMax  = 50
 )
+
+// Access policies (google.iam.v1). The number of members and of permissions are IAM's documented limits; the size of a member is this
+// broker's own.
+const (
+	PolicyMembersMax     = 1500 // in all bindings of a policy
+	PolicyMemberBytesMax = 1024
+	PermissionsMax       = 100 // of a TestIamPermissions
+)
