@@ -28,18 +28,32 @@ func AppendOffsets(dst []byte, offsets []uint64) []byte {
 	last := uint64(0)
 	for i := 0; i < len(offsets); {
 		end := runEnd(offsets, i)
-		delta := int64(offsets[i] - last)
-		step := uint64(delta<<1^delta>>63) << 1
-		if n := end - i; n == 1 {
-			dst = binary.AppendUvarint(dst, step)
-		} else {
-			dst = binary.AppendUvarint(dst, step|1)
-			dst = binary.AppendUvarint(dst, uint64(n-2))
-		}
-		last = offsets[end-1] + 1
-		i = end
+		run := Run{From: offsets[i], To: offsets[end-1] + 1}
+		dst = appendRun(dst, last, run)
+		last, i = run.To, end
 	}
 	return dst
+}
+
+// AppendRuns encodes runs, none of them empty, as AppendOffsets encodes their offsets.
+func AppendRuns(dst []byte, runs []Run) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(runs)))
+	last := uint64(0)
+	for _, run := range runs {
+		dst = appendRun(dst, last, run)
+		last = run.To
+	}
+	return dst
+}
+
+// appendRun encodes a run after one that ended at last.
+func appendRun(dst []byte, last uint64, run Run) []byte {
+	delta := int64(run.From - last)
+	step := uint64(delta<<1^delta>>63) << 1
+	if n := run.To - run.From; n > 1 {
+		return binary.AppendUvarint(binary.AppendUvarint(dst, step|1), n-2)
+	}
+	return binary.AppendUvarint(dst, step)
 }
 
 // runEnd is the index after the run of neighbours that begins at offsets[i].

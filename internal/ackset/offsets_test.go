@@ -1,6 +1,7 @@
 package ackset
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -116,5 +117,25 @@ func BenchmarkAppendOffsets(b *testing.B) {
 	var dst []byte
 	for i := 0; i < b.N; i += len(offsets) {
 		dst = AppendOffsets(dst[:0], offsets)
+	}
+}
+
+func TestRunsAreEncodedAsTheirOffsetsAre(t *testing.T) {
+	for _, runs := range [][]Run{
+		nil,
+		{{From: 0, To: 1}},
+		{{From: 5, To: 7}, {From: 9, To: 10}, {From: 12, To: 100_000}},
+		{{From: 50, To: 60}, {From: 3, To: 4}, {From: 4096, To: 4098}},
+	} {
+		var offsets []uint64
+		for _, run := range runs {
+			for off := run.From; off < run.To; off++ {
+				offsets = append(offsets, off)
+			}
+		}
+		got, want := AppendRuns(nil, runs), AppendOffsets(nil, offsets)
+		if !bytes.Equal(got, want) {
+			t.Errorf("%v: encoded as %x, its offsets as %x", runs, got, want)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/posthaste-io/posthaste/internal/catalog"
 	"github.com/posthaste-io/posthaste/internal/clock"
 	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/filter"
 	"github.com/posthaste-io/posthaste/internal/lease"
 	"github.com/posthaste-io/posthaste/internal/ledger"
 )
@@ -22,6 +24,7 @@ import (
 type Subscription struct {
 	broker  *Broker
 	durable *ledger.Subscription
+	filters bool // it has a filter, which never changes
 	topic   *topic
 	bell    bell
 
@@ -32,6 +35,7 @@ type Subscription struct {
 	queues    uint64        // how many there have been
 	cursor    engine.Offset // the next offset to read from the log for the first time
 	recovered engine.Offset // offsets before it may have been acknowledged before they were read
+	unwanted  unwanted
 	takers    []*Taker
 	starved   []*Taker // without credit until something of theirs is settled
 	timer     clock.Timer
@@ -43,7 +47,8 @@ type terms struct {
 	deadline  time.Duration
 	retention time.Duration
 	rules     lease.Rules
-	counted   bool // subscribers are told the delivery attempt
+	filter    *filter.Filter // nil: every message is wanted
+	counted   bool           // subscribers are told the delivery attempt
 	push      bool
 	detached  bool
 }
@@ -53,7 +58,14 @@ func readTerms(config []byte) (terms, error) {
 	if err != nil {
 		return terms{}, err
 	}
+	var wanted *filter.Filter
+	if c.Filter != "" {
+		if wanted, err = filter.Parse(c.Filter); err != nil {
+			return terms{}, fmt.Errorf("stored filter of %s: %w", c.Name, err)
+		}
+	}
 	return terms{
+		filter:    wanted,
 		deadline:  time.Duration(c.AckDeadlineSeconds) * time.Second,
 		retention: c.GetMessageRetentionDuration().AsDuration(),
 		rules: lease.Rules{
@@ -91,6 +103,7 @@ func (b *Broker) bringSubscription(d *ledger.Subscription) error {
 	if err := s.read(); err != nil {
 		return err
 	}
+	s.filters = s.terms.filter != nil
 	t.subscriptions = append(t.subscriptions, s)
 	b.subByID[d.ID] = s
 	b.subscriptions[d.Name] = s

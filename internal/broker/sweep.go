@@ -30,6 +30,7 @@ func (b *Broker) sweep(ctx context.Context) {
 		case <-wake:
 		}
 		b.dropExpired(ctx)
+		b.passOver(ctx)
 		b.reclaim(ctx)
 		timer.Reset(sweepEvery)
 	}

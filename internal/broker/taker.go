@@ -42,6 +42,7 @@ type Taker struct {
 	called   bool          // the bell was rung for it; guarded by the bell's lock
 	reader   reader
 	out      []Delivery
+	hurried  bool // there may be more, but so many messages were passed over that others should have their turn first
 }
 
 // OpenStream attaches a taker whose messages go back at once when it leaves.
@@ -115,6 +116,9 @@ func (t *Taker) SetDeadline(d time.Duration) {
 func (t *Taker) Leave() {
 	s := t.sub
 	t.quit()
+	if t.hurried {
+		s.bell.ring(1)
+	}
 	s.mu.Lock()
 	drop := func(other *Taker) bool { return other == t }
 	s.takers = slices.DeleteFunc(s.takers, drop)
@@ -145,12 +149,15 @@ func (s *Subscription) relax() {
 }
 
 // Take waits for messages and leases up to max of them to the taker, at most about bytesMax bytes. It returns none when it was
-// kicked. It fails when ctx ends and when the subscription no longer serves this kind of taker. What an earlier Take gave becomes
+// kicked, or when a filter let none of very many messages through. It fails when ctx ends and when the subscription no longer serves this kind of taker. What an earlier Take gave becomes
 // invalid.
 func (t *Taker) Take(ctx context.Context, max int, bytesMax int64) ([]Delivery, error) {
 	t.Release()
 	if err := t.fill(ctx, max, bytesMax, false); err != nil || len(t.out) > 0 {
 		return t.out, err
+	}
+	if t.hurried {
+		return t.takeTurn(ctx, max, bytesMax)
 	}
 	select {
 	case <-t.wake:
@@ -158,12 +165,26 @@ func (t *Taker) Take(ctx context.Context, max int, bytesMax int64) ([]Delivery, 
 		t.quit()
 		return nil, status.FromContextError(ctx.Err()).Err()
 	}
-	return t.TakeNow(ctx, max, bytesMax)
+	return t.takeTurn(ctx, max, bytesMax)
 }
 
 // TakeNow is Take without the wait.
 func (t *Taker) TakeNow(ctx context.Context, max int, bytesMax int64) ([]Delivery, error) {
+	for {
+		out, err := t.takeTurn(ctx, max, bytesMax)
+		if err != nil || len(out) > 0 || !t.hurried {
+			return out, err
+		}
+	}
+}
+
+// takeTurn takes what can be taken in one go.
+func (t *Taker) takeTurn(ctx context.Context, max int, bytesMax int64) ([]Delivery, error) {
 	t.Release()
+	if err := ctx.Err(); err != nil {
+		t.quit()
+		return nil, status.FromContextError(err).Err()
+	}
 	err := t.fill(ctx, max, bytesMax, true)
 	if len(t.out) == 0 {
 		t.quit()
@@ -189,6 +210,10 @@ func (t *Taker) Release() {
 // is left and others have been rung for, unless it is its turn: whoever is fastest must not get everything.
 func (t *Taker) fill(ctx context.Context, max int, bytesMax int64, itsTurn bool) error {
 	s := t.sub
+	t.hurried = false
+	if s.filters {
+		defer s.tell(unwantedRunsMax) // after the lock is given back; a log that fails says so itself
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if itsTurn {
@@ -200,7 +225,7 @@ func (t *Taker) fill(ctx context.Context, max int, bytesMax int64, itsTurn bool)
 	q := s.leases()
 	polite := !itsTurn && s.bell.called.Load() > 0 && s.waiting() <= max
 	if !polite {
-		if err := t.takeShare(ctx, q, max, bytesMax); err != nil || len(t.out) > 0 {
+		if err := t.takeShare(ctx, q, max, bytesMax); err != nil || len(t.out) > 0 || t.hurried {
 			return err
 		}
 	}
@@ -215,7 +240,7 @@ func (t *Taker) fill(ctx context.Context, max int, bytesMax int64, itsTurn bool)
 	if s.bell.called.Load() > 0 {
 		return nil // they will look, and ring for the next
 	}
-	if err := t.takeShare(ctx, q, max, bytesMax); err != nil || len(t.out) > 0 {
+	if err := t.takeShare(ctx, q, max, bytesMax); err != nil || len(t.out) > 0 || t.hurried {
 		s.bell.getUp(t)
 		return err
 	}
@@ -266,12 +291,14 @@ func (t *Taker) takeShare(ctx context.Context, q *lease.Queue, max int, bytesMax
 		deadline = s.terms.deadline
 	}
 	count, credit := t.allowance(q, min(max, s.share()))
+	s.unwanted.counted = 0
 	for taken := int64(0); len(t.out) < count && taken < bytesMax; {
 		l, ok := q.Take(now, t.holder, credit, now+int64(deadline))
 		if !ok {
 			if more, err := s.admit(ctx, q, &t.reader); err != nil && len(t.out) == 0 {
 				return err
 			} else if !more {
+				t.hurried = s.unwanted.enough()
 				break
 			}
 			continue
@@ -331,23 +358,9 @@ func (s *Subscription) admit(ctx context.Context, q *lease.Queue, r *reader) (bo
 	if ahead, _ := q.Ahead(); ahead >= aheadMessagesMax || !s.terms.rules.Ordered && q.Ready() > 0 {
 		return false, nil
 	}
-	if s.cursor < s.recovered {
-		s.cursor = s.durable.NextOpen(s.cursor)
-	}
-	end := s.topic.durable.End()
-	if s.cursor >= end {
-		return false, nil
-	}
-	m, found, err := r.at(ctx, s.cursor)
-	if err != nil {
+	m, found, err := s.upcoming(ctx, r)
+	if err != nil || !found {
 		return false, err
-	}
-	if !found || m.offset >= end {
-		return false, nil
-	}
-	if m.offset > s.cursor && m.offset < s.recovered && s.durable.Acked(m.offset) {
-		s.cursor = m.offset
-		return true, nil // behind a hole in the log; look again
 	}
 	var key []byte
 	if s.terms.rules.Ordered {
@@ -356,4 +369,34 @@ func (s *Subscription) admit(ctx context.Context, q *lease.Queue, r *reader) (bo
 	q.Admit(uint64(m.offset), uint32(len(m.bytes)), key)
 	s.cursor = m.offset + 1
 	return true, nil
+}
+
+// upcoming finds the next message to be admitted and moves the cursor to it; false when there is none, or when more than enough were
+// passed over on the way. The caller holds s.mu.
+func (s *Subscription) upcoming(ctx context.Context, r *reader) (message, bool, error) {
+	for end := s.topic.durable.End(); ; {
+		if s.cursor < s.recovered {
+			s.cursor = s.durable.NextOpen(s.cursor)
+		}
+		if s.cursor >= end {
+			return message{}, false, nil
+		}
+		m, found, err := r.at(ctx, s.cursor)
+		if err != nil || !found || m.offset >= end {
+			return message{}, false, err
+		}
+		if m.offset > s.cursor && m.offset < s.recovered && s.durable.Acked(m.offset) {
+			s.cursor = m.offset // behind a hole in the log; look again
+			continue
+		}
+		s.cursor = m.offset
+		if s.terms.filter == nil || s.terms.filter.Match(m.bytes) {
+			return m, true, nil
+		}
+		s.unwanted.add(&m)
+		s.cursor = m.offset + 1
+		if s.unwanted.enough() {
+			return message{}, false, nil
+		}
+	}
 }

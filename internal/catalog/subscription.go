@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/posthaste-io/posthaste/internal/filter"
 	"github.com/posthaste-io/posthaste/internal/limit"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -43,7 +44,7 @@ var subscriptionKind = kind[*pubsubpb.Subscription]{
 
 // NewSubscription is the subscription that a CreateSubscription describes, attached to its topic as that is stored. A subscription
 // without a name is given one in the topic's project. INVALID_ARGUMENT for what breaks a rule; then, when topic is nil because there
-// is none of the name, NOT_FOUND. The filter's length is checked, not its grammar.
+// is none of the name, NOT_FOUND.
 func NewSubscription(in *pubsubpb.Subscription, topic *pubsubpb.Topic) (*pubsubpb.Subscription, error) {
 	if in.GetName() == "" {
 		parsed, err := ParseTopic(in.GetTopic())
@@ -133,6 +134,12 @@ func settleExpiration(s *pubsubpb.Subscription) error {
 func checkFilter(s *pubsubpb.Subscription) error {
 	if size := len(s.Filter); size > limit.FilterBytesMax {
 		return tooLarge("filter_size", strconv.Itoa(size), strconv.Itoa(limit.FilterBytesMax))
+	}
+	if s.Filter == "" {
+		return nil // wants every message
+	}
+	if _, err := filter.Parse(s.Filter); err != nil {
+		return invalid("Invalid filter given (filter=%s). Filter error at %v.", quoted(s.Filter), err)
 	}
 	return nil
 }

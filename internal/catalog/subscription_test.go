@@ -75,7 +75,7 @@ func TestSubscriptionDefaults(t *testing.T) {
 		{`bigtable_config { table: "projects/p/instances/i/tables/t" }`, `state: RESOURCE_ERROR bigtable_config { table: "projects/p/instances/i/tables/t" state: NOT_FOUND }`},
 		{`bigtable_config { table: "projects/p/instances/i/tables/t" column_family_mapping { delimited_key { key_fields: "k" } } }`,
 			`state: RESOURCE_ERROR bigtable_config { table: "projects/p/instances/i/tables/t" state: NOT_FOUND column_family_mapping { delimited_key { key_fields: "k" } } }`},
-		{`filter: "` + strings.Repeat("x", 256) + `"`, `filter: "` + strings.Repeat("x", 256) + `"`},
+		{`filter: "attributes:` + strings.Repeat("x", 245) + `"`, `filter: "attributes:` + strings.Repeat("x", 245) + `"`},
 	} {
 		t.Run(test.sent, func(t *testing.T) {
 			same(t, "the subscription", mustSubscription(t, subscriptionOf(t, test.sent)), withField(t, test.want))
@@ -205,6 +205,8 @@ func TestSubscriptionRefusals(t *testing.T) {
 	}
 	_, err := NewSubscription(subscriptionOf(t, `filter: "`+strings.Repeat("x", 257)+`"`), new(pubsubpb.Topic))
 	refused(t, err, codes.InvalidArgument, "The value for filter_size is too large. You passed 257 in the request, but the maximum value is 256.")
+	_, err = NewSubscription(subscriptionOf(t, `filter: "attributes:a and attributes:b"`), new(pubsubpb.Topic))
+	refused(t, err, codes.InvalidArgument, `Invalid filter given (filter=attributes:a and attributes:b). Filter error at column 14: expected AND, OR or the end of the filter, found "and".`)
 	_, err = NewSubscription(subscriptionOf(t, `dead_letter_policy {}`), new(pubsubpb.Topic))
 	refused(t, err, codes.InvalidArgument, badNameText("")) // only an update takes an empty policy for none
 }

@@ -73,6 +73,11 @@ func AppendAcked(dst []byte, id SubscriptionID, offsets []uint64) []byte {
 	return ackset.AppendOffsets(binary.AppendUvarint(append(dst, byte(OpAcked)), uint64(id)), offsets)
 }
 
+// AppendAckedRuns appends the note that a subscription is done with the offsets of the runs, none of which is empty.
+func AppendAckedRuns(dst []byte, id SubscriptionID, runs []ackset.Run) []byte {
+	return ackset.AppendRuns(binary.AppendUvarint(append(dst, byte(OpAcked)), uint64(id)), runs)
+}
+
 // AppendAckedBefore appends the note that a subscription is done with everything before the offset.
 func AppendAckedBefore(dst []byte, id SubscriptionID, before engine.Offset) []byte {
 	dst = binary.AppendUvarint(append(dst, byte(OpAckedBefore)), uint64(id))

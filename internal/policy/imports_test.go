@@ -28,7 +28,8 @@ var order = []row{
 	// Pure rules.
 	{"internal/wire", "internal/limit google.golang.org/grpc/encoding/... google.golang.org/grpc/mem google.golang.org/protobuf/encoding/protowire"},
 	{"internal/lease", "internal/wheel internal/ackset"},
-	{"internal/catalog", "internal/limit " + api},
+	{"internal/filter", "internal/limit internal/wire"},
+	{"internal/catalog", "internal/filter internal/limit " + api},
 	{"internal/iam", "internal/limit internal/catalog cloud.google.com/go/iam/apiv1/iampb google.golang.org/protobuf/... google.golang.org/grpc/codes google.golang.org/grpc/status"},
 	{"internal/ledger", "internal/engine internal/ackset"},
 
@@ -42,7 +43,7 @@ var order = []row{
 	{"internal/engine/disk", "internal/engine internal/clock internal/vfs internal/engine/disk/layout internal/engine/disk/cache internal/engine/disk/index internal/engine/disk/dump"},
 
 	// The core, then the fronts, which translate onto it.
-	{"internal/broker", "internal/engine internal/ledger internal/lease internal/ackset internal/wheel internal/catalog internal/iam internal/wire internal/limit internal/clock cloud.google.com/go/iam/apiv1/iampb " + api},
+	{"internal/broker", "internal/engine internal/ledger internal/lease internal/ackset internal/wheel internal/catalog internal/filter internal/iam internal/wire internal/limit internal/clock cloud.google.com/go/iam/apiv1/iampb " + api},
 	{"internal/google", "cloud.google.com/go/iam/apiv1/iampb internal/broker internal/catalog internal/wire internal/limit google.golang.org/grpc/... google.golang.org/genproto/googleapis/rpc/errdetails " + api},
 
 	// What judges the broker. None of it shares code with the broker, or the broker's mistakes with it.

@@ -1,0 +1,135 @@
+package broker
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/posthaste-io/posthaste/internal/ackset"
+	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/ledger"
+)
+
+// A subscription with a filter passes over the messages that it does not want: they are never admitted to its lease queue, so that they
+// cost no delivery, and they are acknowledged in the log, so that their space can be used again.
+//
+// Those acknowledgements are lazy. They are kept as runs, of which a filter that wants one message in a thousand makes one for each
+// message it wants, and the log hears of them when there are many, or from the sweeper, once a second. Nothing is lost when that does not
+// happen: a filter never changes, so that whoever meets the messages again passes over them again. For the same reason a note that
+// comes late, after a seek say, says nothing wrong.
+//
+// The cursor of a subscription from which nobody takes stands still. The sweeper therefore moves it, up to the first message that is
+// wanted: beyond that no space can become free, as the log gives back what lies before all subscriptions' first open message.
+
+const (
+	// unwantedRunsMax is how many runs are kept before the log is told of them.
+	unwantedRunsMax = 4096
+
+	// passedMessagesMax and passedBytesMax bound what is passed over under a subscription's lock at a time.
+	passedMessagesMax = 10_000
+	passedBytesMax    = 8 << 20
+
+	// sweepMessagesMax bounds what a sweep passes over in all subscriptions together: about 100 ms of work.
+	sweepMessagesMax = 64 * passedMessagesMax
+)
+
+// unwanted is what a subscription passed over and the log has not been told yet. Guarded by the subscription's lock.
+type unwanted struct {
+	runs    []ackset.Run
+	counted int // passed over at a time: messages, and bytes in the same measure
+	wanted  engine.Offset
+	known   bool // the message at wanted is wanted
+}
+
+// add passes over a message.
+func (u *unwanted) add(m *message) {
+	off := uint64(m.offset)
+	u.counted += 1 + len(m.bytes)/(passedBytesMax/passedMessagesMax)
+	if n := len(u.runs); n > 0 && u.runs[n-1].To == off {
+		u.runs[n-1].To++
+		return
+	}
+	u.runs = append(u.runs, ackset.Run{From: off, To: off + 1})
+}
+
+// enough says that others should have the subscription's lock before more is passed over.
+func (u *unwanted) enough() bool { return u.counted >= passedMessagesMax }
+
+// unwantedNotes are scratch.
+var unwantedNotes = sync.Pool{New: func() any { return new(unwantedNote) }}
+
+type unwantedNote struct {
+	runs []ackset.Run
+	body []byte
+}
+
+// tell acknowledges what was passed over if it has at least so many runs. Nobody may hold s.mu.
+func (s *Subscription) tell(runs int) error {
+	s.mu.Lock()
+	if len(s.unwanted.runs) < runs {
+		s.mu.Unlock()
+		return nil
+	}
+	n := unwantedNotes.Get().(*unwantedNote)
+	defer unwantedNotes.Put(n)
+	n.runs, s.unwanted.runs = s.unwanted.runs, n.runs[:0]
+	s.mu.Unlock()
+	n.body = ledger.AppendAckedRuns(n.body[:0], s.durable.ID, n.runs)
+	one := records.Get().(*[1]engine.Record)
+	defer records.Put(one)
+	one[0] = engine.Record{Kind: engine.KindNote, Body: n.body}
+	return s.broker.shard.Enqueue(one[:])
+}
+
+// passOver moves every filtered subscription to the next message that it wants, as far as a sweep allows, and tells the log.
+func (b *Broker) passOver(ctx context.Context) {
+	r := reader{shard: b.shard}
+	defer r.release()
+	list := b.filtered()
+	for left := sweepMessagesMax; left > 0 && len(list) > 0; {
+		list = slices.DeleteFunc(list, func(s *Subscription) bool {
+			if left <= 0 {
+				return false // another time; the list is in no order, so that nobody is always last
+			}
+			passed, more, err := s.passOver(ctx, &r)
+			left -= passed
+			if err == nil {
+				err = s.tell(1)
+			}
+			if err != nil && ctx.Err() == nil {
+				b.logger.Error("filter", "subscription", s.durable.Name, "error", err)
+			}
+			return err != nil || !more
+		})
+	}
+}
+
+// filtered lists the subscriptions that have a filter and something to pass over, perhaps, or to tell.
+func (b *Broker) filtered() []*Subscription {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	var list []*Subscription
+	for _, s := range b.subByID {
+		if s.filters {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// passOver does so for one subscription, for a while. It returns how much it passed over, as unwanted counts it; more says that it is
+// not through.
+func (s *Subscription) passOver(ctx context.Context, r *reader) (passed int, more bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := &s.unwanted
+	if s.ended != nil || u.known && u.wanted == s.cursor && !s.durable.Acked(s.cursor) {
+		return 0, false, nil
+	}
+	r.release()
+	r.topic = s.durable.Topic.ID
+	u.counted = 0
+	_, u.known, err = s.upcoming(ctx, r)
+	u.wanted = s.cursor
+	return u.counted, err == nil && u.enough(), err
+}
