@@ -38,6 +38,15 @@ func (m *model) addRange(from, to uint64) {
 	m.settle()
 }
 
+func (m *model) cut(from uint64) {
+	m.floor = min(m.floor, from)
+	for off := range m.done {
+		if off >= from {
+			delete(m.done, off)
+		}
+	}
+}
+
 func (m *model) clone() model {
 	c := model{floor: m.floor, done: map[uint64]bool{}}
 	for off := range m.done {
@@ -202,7 +211,15 @@ func change(t *testing.T, s *Set, m *model, r *rand.Rand, span uint64) {
 		s.AddRange(m.floor, m.floor+1)
 		m.addRange(m.floor, m.floor+1)
 	default:
-		if r.IntN(10) == 0 {
+		switch r.IntN(10) {
+		case 0:
+			from := m.floor - min(m.floor, 200) + r.Uint64N(2*(m.reach()-m.floor)+400)
+			if r.IntN(3) == 0 {
+				from &^= pageOffsets - 1
+			}
+			s.Cut(from)
+			m.cut(from)
+		case 1:
 			floor := m.floor - min(m.floor, r.Uint64N(span))
 			s.Reset(floor)
 			*m = model{done: map[uint64]bool{}, floor: floor}

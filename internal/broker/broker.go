@@ -10,7 +10,7 @@
 //  3. Takers: subscribers' streams and pulls. Each takes its own share of a subscription's messages under Subscription.mu.
 //  4. The sweeper, which drops what is past its retention and tells the engine which space is free.
 //
-// Lock order: Broker.names before Broker.mu before Subscription.mu before bell.mu.
+// Lock order: Broker.names before topic.space before Broker.mu before Subscription.mu before bell.mu.
 package broker
 
 import (
@@ -235,6 +235,7 @@ func (b *Broker) changed(c *ledger.Change) error {
 		if c.Created {
 			return b.bringTopic(c.Topic)
 		}
+		b.dirty.add(b.topicByID[c.Topic.ID]) // it may retain less
 		return b.topicByID[c.Topic.ID].read()
 	case ledger.OpTopicDeleted:
 		if c.Topic != nil {
@@ -244,10 +245,16 @@ func (b *Broker) changed(c *ledger.Change) error {
 		if c.Created {
 			return b.bringSubscription(c.Subscription)
 		}
+		b.dirty.add(b.topicByID[c.Topic.ID])
 		return b.subByID[c.Subscription.ID].read()
 	case ledger.OpSubscriptionDeleted:
 		if c.Subscription != nil {
 			b.dropSubscription(c.Subscription, c.Forgotten)
+		}
+	case ledger.OpSeek:
+		if c.Subscription != nil {
+			b.subByID[c.Subscription.ID].follow()
+			b.dirty.add(b.topicByID[c.Topic.ID])
 		}
 	}
 	return nil

@@ -61,6 +61,7 @@ func (s *Subscription) Ack(ctx context.Context, ids []wire.AckID, verdicts []Ver
 			verdicts[i] = v
 		}
 	}
+	seeks := s.seeks
 	s.feedStarved()
 	if s.terms.rules.Ordered && s.queue != nil && s.queue.Ready() > 0 {
 		s.bell.ring(1) // a key that its holder is done with may go to another
@@ -70,7 +71,7 @@ func (s *Subscription) Ack(ctx context.Context, ids []wire.AckID, verdicts []Ver
 		return nil
 	}
 	slices.Sort(set.offsets)
-	set.note = ledger.AppendAcked(set.note[:0], s.durable.ID, set.offsets)
+	set.note = ledger.AppendAcked(set.note[:0], s.durable.ID, seeks, set.offsets)
 	one := records.Get().(*[1]engine.Record)
 	defer records.Put(one)
 	one[0] = engine.Record{Kind: engine.KindNote, Body: set.note}
@@ -88,9 +89,9 @@ func (s *Subscription) ack(now int64, id *wire.AckID) lease.Verdict {
 		}
 		return s.queue.Ack(now, lease.Handle{Slot: id.Slot, Turn: id.Turn}, id.Offset)
 	}
-	// Given out before a restart: it still counts as long as the message was not offered again.
+	// Given out before a restart: it still counts as long as the message was not offered again and the subscription was not moved.
 	off := engine.Offset(id.Offset)
-	if s.terms.rules.ExactlyOnce || off < s.cursor || off >= s.recovered || s.durable.Acked(off) {
+	if uint64(id.Epoch) <= s.durable.Sought().Epoch || s.terms.rules.ExactlyOnce || off < s.cursor || off >= s.recovered || s.durable.Acked(off) {
 		return lease.Unknown
 	}
 	return lease.Done
@@ -100,7 +101,8 @@ func (s *Subscription) ack(now int64, id *wire.AckID) lease.Verdict {
 // waits must not be told so earlier. Saying it to the log twice does no harm. The caller holds s.mu.
 func (s *Subscription) unsettled(id *wire.AckID, v Verdict) bool {
 	off := engine.Offset(id.Offset)
-	return v == lease.Unknown && id.Epoch == s.broker.Epoch() && !s.terms.rules.ExactlyOnce && off < s.cursor && !s.durable.Acked(off)
+	return v == lease.Unknown && id.Epoch == s.broker.Epoch() && !s.terms.rules.ExactlyOnce && off < s.cursor && !s.durable.Acked(off) &&
+		s.valid(lease.Handle{Slot: id.Slot, Turn: id.Turn})
 }
 
 // Modify gives messages a new ack deadline from now; 0 gives them back at once, or after their backoff. What became of each id is

@@ -33,6 +33,8 @@ type Subscription struct {
 	ended     error         // why nobody may take any more: deleted, or the broker stops
 	queue     *lease.Queue  // nil while idle
 	queues    uint64        // how many there have been
+	turns     lease.Turns   // of the last queue, while idle
+	seeks     uint64        // how many seeks cursor and leases have followed
 	cursor    engine.Offset // the next offset to read from the log for the first time
 	recovered engine.Offset // offsets before it may have been acknowledged before they were read
 	unwanted  unwanted
@@ -46,6 +48,7 @@ type Subscription struct {
 type terms struct {
 	deadline  time.Duration
 	retention time.Duration
+	retain    bool // what is acknowledged, too
 	rules     lease.Rules
 	filter    *filter.Filter // nil: every message is wanted
 	counted   bool           // subscribers are told the delivery attempt
@@ -68,6 +71,7 @@ func readTerms(config []byte) (terms, error) {
 		filter:    wanted,
 		deadline:  time.Duration(c.AckDeadlineSeconds) * time.Second,
 		retention: c.GetMessageRetentionDuration().AsDuration(),
+		retain:    c.RetainAckedMessages,
 		rules: lease.Rules{
 			Ordered:     c.EnableMessageOrdering,
 			ExactlyOnce: c.EnableExactlyOnceDelivery,
@@ -99,7 +103,7 @@ func (s *Subscription) read() error {
 // bringSubscription makes a subscription of the ledger live. The caller holds b.mu.
 func (b *Broker) bringSubscription(d *ledger.Subscription) error {
 	t := b.topicByID[d.Topic.ID]
-	s := &Subscription{broker: b, durable: d, topic: t, cursor: d.Floor(), recovered: d.Topic.End()}
+	s := &Subscription{broker: b, durable: d, topic: t, cursor: d.Floor(), recovered: d.Topic.End(), seeks: d.Seeks()}
 	if err := s.read(); err != nil {
 		return err
 	}

@@ -41,8 +41,11 @@ func (b *Broker) dropExpired(ctx context.Context) {
 	now := b.clock.Wall()
 	for _, s := range b.withBacklog() {
 		s.mu.Lock()
-		retention := s.terms.retention
+		retention, seeks := s.terms.retention, s.seeks
 		s.mu.Unlock()
+		if sought := s.durable.Sought(); s.durable.Floor() < sought.Stale && now < sought.Time+int64(retention) {
+			continue // what a seek brought back that was past its retention stays for that time again
+		}
 		before, err := b.shard.OffsetAt(ctx, s.durable.Topic.ID, now-int64(retention))
 		if err != nil {
 			b.logger.Error("retention", "subscription", s.durable.Name, "error", err)
@@ -51,12 +54,12 @@ func (b *Broker) dropExpired(ctx context.Context) {
 		if before = min(before, s.durable.Topic.End()); before <= s.durable.Floor() {
 			continue
 		}
-		note := ledger.AppendAckedBefore(nil, s.durable.ID, before)
+		note := ledger.AppendAckedBefore(nil, s.durable.ID, seeks, before)
 		if err := b.shard.Enqueue([]engine.Record{{Kind: engine.KindNote, Body: note}}); err != nil {
 			b.logger.Error("retention", "subscription", s.durable.Name, "error", err)
 			return // the log takes nothing; Failed tells the rest
 		}
-		s.skipTo(before)
+		s.skipTo(before, seeks)
 	}
 }
 
@@ -73,10 +76,13 @@ func (b *Broker) withBacklog() []*Subscription {
 	return list
 }
 
-// skipTo forgets everything before the offset, what is out too.
-func (s *Subscription) skipTo(off engine.Offset) {
+// skipTo forgets everything before the offset, what is out too, unless the subscription was moved meanwhile.
+func (s *Subscription) skipTo(off engine.Offset, seeks uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.seeks != seeks {
+		return
+	}
 	s.cursor = max(s.cursor, off)
 	if s.queue != nil {
 		s.queue.DropBefore(uint64(off))
@@ -87,34 +93,62 @@ func (s *Subscription) skipTo(off engine.Offset) {
 // reclaim tells the engine, for each topic that changed, which messages nobody needs.
 func (b *Broker) reclaim(ctx context.Context) {
 	for _, t := range b.dirty.take() {
+		t.space.Lock()
 		before, again := b.needed(ctx, t)
 		b.shard.Trim(t.durable.ID, before)
+		t.space.Unlock()
 		if again {
 			b.dirty.add(t)
 		}
 	}
 }
 
-// needed is the first offset of the topic that somebody needs; again says that time alone will change the answer.
+// needed is the first offset of the topic that somebody needs; again says that time alone will change the answer. The caller holds
+// t.space.
 func (b *Broker) needed(ctx context.Context, t *topic) (before engine.Offset, again bool) {
 	b.mu.RLock()
-	deleted, retention, subscriptions := t.durable.Deleted, t.retention, t.subscriptions
+	deleted, subscriptions := t.durable.Deleted, t.subscriptions
 	b.mu.RUnlock()
 	if deleted && len(subscriptions) == 0 {
 		return engine.Everything, false
 	}
-	before = t.durable.End()
+	end := t.durable.End()
+	kept, err := b.topicKeeps(ctx, t)
+	before = min(kept, end)
 	for _, s := range subscriptions {
-		before = min(before, s.durable.Floor())
-	}
-	if retention > 0 && !deleted {
-		kept, err := b.shard.OffsetAt(ctx, t.durable.ID, b.clock.Wall()-int64(retention))
-		if err != nil {
-			b.logger.Error("retention", "topic", t.durable.Name, "error", err)
-			return 0, true
+		var from engine.Offset
+		if err == nil {
+			from, err = b.subscriptionKeeps(ctx, s)
 		}
-		before = min(before, kept)
-		again = kept < t.durable.End()
+		kept = min(kept, from)
+		before = min(before, from, s.durable.Floor())
 	}
-	return before, again
+	if err != nil {
+		b.logger.Error("retention", "topic", t.durable.Name, "error", err)
+		return 0, true
+	}
+	return before, kept < end
+}
+
+// topicKeeps is the first offset that the topic's own retention keeps: its end if it has none.
+func (b *Broker) topicKeeps(ctx context.Context, t *topic) (engine.Offset, error) {
+	b.mu.RLock()
+	deleted, retention := t.durable.Deleted, t.retention
+	b.mu.RUnlock()
+	if deleted || retention == 0 {
+		return t.durable.End(), nil
+	}
+	return b.shard.OffsetAt(ctx, t.durable.ID, b.clock.Wall()-int64(retention))
+}
+
+// subscriptionKeeps is the first offset that the subscription keeps whether it is acknowledged or not: its topic's end if it does not.
+func (b *Broker) subscriptionKeeps(ctx context.Context, s *Subscription) (engine.Offset, error) {
+	s.mu.Lock()
+	retain, retention := s.terms.retain && !s.terms.detached, s.terms.retention
+	s.mu.Unlock()
+	if !retain {
+		return s.topic.durable.End(), nil
+	}
+	from, err := b.shard.OffsetAt(ctx, s.durable.Topic.ID, b.clock.Wall()-int64(retention))
+	return max(from, s.durable.Start), err
 }

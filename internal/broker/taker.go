@@ -75,13 +75,15 @@ func (s *Subscription) attach(t *Taker) error {
 	return nil
 }
 
+var errDetached = status.Error(codes.FailedPrecondition, "Subscription is detached.")
+
 // refusal says why nobody may take from the subscription now. The caller holds s.mu.
 func (s *Subscription) refusal() error {
 	switch {
 	case s.ended != nil:
 		return s.ended
 	case s.terms.detached:
-		return status.Error(codes.FailedPrecondition, "Subscription is detached.")
+		return errDetached
 	case s.terms.push:
 		return status.Error(codes.FailedPrecondition, "This method is not supported for this subscription type.")
 	}
@@ -91,8 +93,11 @@ func (s *Subscription) refusal() error {
 // leases is the lease state, made when it is first needed. The caller holds s.mu.
 func (s *Subscription) leases() *lease.Queue {
 	if s.queue == nil {
-		s.queues++ // each with another seed: handles of one mean nothing to the next
+		s.queues++
 		s.queue = lease.New(s.terms.rules, uint64(s.durable.ID)<<32^s.queues)
+		if s.queues > 1 {
+			s.queue.GoOn(s.turns)
+		}
 	}
 	return s.queue
 }
@@ -140,7 +145,7 @@ func (t *Taker) Leave() {
 // relax forgets the lease state when nobody needs it. The caller holds s.mu.
 func (s *Subscription) relax() {
 	if len(s.takers) == 0 && s.queue != nil && s.queue.Len() == 0 {
-		s.queue = nil
+		s.turns, s.queue = s.queue.Turns(), nil
 		if s.timer != nil {
 			s.timer.Stop()
 			s.timer, s.wakeAt = nil, 0

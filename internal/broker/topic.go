@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
@@ -19,6 +20,7 @@ type topic struct {
 	subscriptions []*Subscription // changed by the engine's goroutine under Broker.mu
 	retention     time.Duration   // 0: none; changed under Broker.mu
 	dirty         dirtyFlag
+	space         sync.Mutex // held from a look at which messages are kept until that is acted on
 }
 
 // read takes over what the topic's configuration says. The caller holds Broker.mu.

@@ -15,8 +15,7 @@ import (
 //
 // Those acknowledgements are lazy. They are kept as runs, of which a filter that wants one message in a thousand makes one for each
 // message it wants, and the log hears of them when there are many, or from the sweeper, once a second. Nothing is lost when that does not
-// happen: a filter never changes, so that whoever meets the messages again passes over them again. For the same reason a note that
-// comes late, after a seek say, says nothing wrong.
+// happen: a filter never changes, so that whoever meets the messages again passes over them again, after a seek, too.
 //
 // The cursor of a subscription from which nobody takes stands still. The sweeper therefore moves it, up to the first message that is
 // wanted: beyond that no space can become free, as the log gives back what lies before all subscriptions' first open message.
@@ -73,8 +72,9 @@ func (s *Subscription) tell(runs int) error {
 	n := unwantedNotes.Get().(*unwantedNote)
 	defer unwantedNotes.Put(n)
 	n.runs, s.unwanted.runs = s.unwanted.runs, n.runs[:0]
+	seeks := s.seeks
 	s.mu.Unlock()
-	n.body = ledger.AppendAckedRuns(n.body[:0], s.durable.ID, n.runs)
+	n.body = ledger.AppendAckedRuns(n.body[:0], s.durable.ID, seeks, n.runs)
 	one := records.Get().(*[1]engine.Record)
 	defer records.Put(one)
 	one[0] = engine.Record{Kind: engine.KindNote, Body: n.body}

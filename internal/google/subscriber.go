@@ -20,6 +20,7 @@ var subscriber = grpc.ServiceDesc{
 		method("ListSubscriptions", (*server).listSubscriptions),
 		method("DeleteSubscription", (*server).deleteSubscription),
 		method("ModifyPushConfig", (*server).modifyPushConfig),
+		method("Seek", (*server).seek),
 		rawMethod("Pull", (*server).pull),
 		rawMethod("Acknowledge", (*server).acknowledge),
 		rawMethod("ModifyAckDeadline", (*server).modifyAckDeadline),

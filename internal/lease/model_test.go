@@ -178,7 +178,7 @@ func (m *model) taken(h Holder, l Lease, deadline int64, agains, freshs int) {
 		m.failf("message %d is not there and was given out", l.Offset)
 	case !m.eligible(msg, h):
 		m.failf("message %d, %+v, must not go to holder %d", l.Offset, msg, h)
-	case msg.slot != l.Slot || m.turns[l.Handle] || l.Turn == 0:
+	case msg.slot != l.Slot || m.given(l.Handle) || l.Turn == 0:
 		m.failf("message %d has handle %+v, of slot %d", l.Offset, l.Handle, msg.slot)
 	case l.Bytes != msg.bytes || l.Attempt != msg.failures+1:
 		m.failf("message %d has lease %+v", l.Offset, l)
@@ -224,7 +224,7 @@ func (m *model) verdict(p past, ack bool) (*message, Verdict) {
 	msg := m.messages[p.offset]
 	strict := m.rules.ExactlyOnce || !ack
 	switch {
-	case msg == nil || msg.slot != p.handle.Slot:
+	case msg == nil || msg.slot != p.handle.Slot || !m.turns[p.handle]:
 		return nil, Unknown
 	case ack && msg.state == forward:
 		return msg, Stale
@@ -306,7 +306,7 @@ func (m *model) giveBack() {
 		m.note("Return %+v: %v", p, got)
 		msg := m.messages[p.offset]
 		switch {
-		case msg == nil || msg.slot != p.handle.Slot:
+		case msg == nil || msg.slot != p.handle.Slot || !m.turns[p.handle]:
 			if got != Unknown {
 				m.failf("Return of %+v is %v", p, got)
 			}
@@ -330,7 +330,7 @@ func (m *model) drop() {
 		m.note("Drop %+v: %v", p, got)
 		msg := m.messages[p.offset]
 		want := Done
-		if msg == nil || msg.slot != p.handle.Slot {
+		if msg == nil || msg.slot != p.handle.Slot || !m.turns[p.handle] {
 			want = Unknown
 		} else if msg.state == forward {
 			want = Stale
@@ -526,8 +526,17 @@ func (m *model) reset() {
 	m.note("Reset")
 	m.q.Reset()
 	clear(m.messages)
+	for h := range m.turns {
+		m.turns[h] = false // given out, but void
+	}
 	m.failed = nil
 	m.sweep()
 	m.streak = 0
 	m.next -= min(m.next, uint64(m.r.IntN(50)))
+}
+
+// given says whether the handle was ever given out.
+func (m *model) given(h Handle) bool {
+	_, given := m.turns[h]
+	return given
 }

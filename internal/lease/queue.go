@@ -28,7 +28,7 @@ type Queue struct {
 	holders []holder // by Holder; 0 is there always
 	lines   lines    // for whoever comes
 	graves  uint32   // list of the dead
-	turn    uint32
+	turns   Turns
 	streak  int    // hand-outs since the last of a new message
 	random  uint64 // of the jitter
 	unseen  uint64 // the lowest offset that may be admitted next
@@ -71,7 +71,8 @@ const (
 func New(r Rules, seed uint64) *Queue {
 	q := &Queue{rules: r, random: seed, lowest: math.MaxUint64}
 	q.entries.add()
-	q.turn = uint32(q.draw())
+	first := uint32(q.draw())
+	q.turns = Turns{void: first, last: first}
 	q.lines = q.newLines()
 	q.graves = q.newAnchor()
 	q.holders = append(q.holders, q.newHolder())
@@ -83,6 +84,12 @@ func (q *Queue) newLines() lines { return lines{again: q.newAnchor(), fresh: q.n
 func (q *Queue) newHolder() holder {
 	return holder{lines: q.newLines(), list: q.newAnchor(), status: joined}
 }
+
+// Turns says which handles the queue, and those that it goes on from, gave out.
+func (q *Queue) Turns() Turns { return q.turns }
+
+// GoOn makes a new queue number its hand-outs from where another ended, so that the handles of the two cannot be mixed up.
+func (q *Queue) GoOn(from Turns) { q.turns = from }
 
 // SetRules replaces the rules. What already waits or died is left as it is.
 func (q *Queue) SetRules(r Rules) { q.rules = r }
@@ -180,12 +187,9 @@ func (q *Queue) Take(now int64, h Holder, bytesMax int64, deadline int64) (l Lea
 	if e.turn == 0 {
 		q.streak = 0
 	}
-	if q.turn++; q.turn == 0 {
-		q.turn = 1
-	}
 	q.unlink(e)
 	q.become(e, out)
-	e.turn, e.holder = q.turn, uint32(h)
+	e.turn, e.holder = q.turns.next(), uint32(h)
 	q.push(o.list, slot)
 	o.messages++
 	o.bytes += int64(e.bytes)
@@ -264,6 +268,7 @@ func (q *Queue) Reset() {
 		}
 	}
 	q.keys.reset()
+	q.turns.Void()
 	q.bytes, q.out, q.streak, q.unseen, q.lowest = 0, 0, 0, 0, math.MaxUint64
 	q.failed = nil
 	for h := range q.holders {

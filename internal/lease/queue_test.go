@@ -418,29 +418,64 @@ func TestDropAsksNothingButTheMessage(t *testing.T) {
 }
 
 func TestResetVoidsAllHandlesAndKeepsHolders(t *testing.T) {
-	q := New(Rules{Ordered: true, ExactlyOnce: true}, 1)
-	h := q.Join()
-	admit(q, "k", "k", "")
-	old := takeAll(q, 0, h)
-	q.Reset()
-	if messages, bytes := q.Held(h); q.Len() != 0 || messages != 0 || bytes != 0 {
-		t.Fatalf("%d messages, %d held of %d bytes", q.Len(), messages, bytes)
-	}
-	admit(q, "k", "k", "")
-	again := takeAll(q, 0, h)
-	wantOffsets(t, again, 0, 1, 2)
-	for i := range old {
-		if v := q.Ack(0, old[i].Handle, old[i].Offset); v != Stale && v != Unknown {
-			t.Fatalf("verdict %v on a handle from before", v)
+	for _, rules := range []Rules{{}, {Ordered: true}, {ExactlyOnce: true}, {Ordered: true, ExactlyOnce: true}} {
+		q := New(rules, 1)
+		h := q.Join()
+		admit(q, "k", "k", "")
+		old := takeAll(q, 0, h)
+		q.Reset()
+		if messages, bytes := q.Held(h); q.Len() != 0 || messages != 0 || bytes != 0 {
+			t.Fatalf("%+v: %d messages, %d held of %d bytes", rules, q.Len(), messages, bytes)
 		}
-		wantVerdict(t, q.Ack(0, again[i].Handle, again[i].Offset), Done)
+		admit(q, "k", "k", "")
+		again := takeAll(q, 0, h)
+		wantOffsets(t, again, 0, 1, 2)
+		for i := range old { // the same messages, in the same slots
+			wantVerdict(t, q.Ack(0, old[i].Handle, old[i].Offset), Unknown)
+			wantVerdict(t, q.Nack(0, old[i].Handle, old[i].Offset), Unknown)
+			wantVerdict(t, q.Extend(0, old[i].Handle, old[i].Offset, second), Unknown)
+			wantVerdict(t, q.Ack(0, again[i].Handle, again[i].Offset), Done)
+		}
+	}
+}
+
+func TestAQueueThatGoesOnKnowsWhichHandlesOfTheOneBeforeAreVoid(t *testing.T) {
+	q := New(Rules{}, 1)
+	admit(q, "")
+	old := takeAll(q, 0, 0)[0]
+	turns := q.Turns()
+	turns.Void()
+	next := New(Rules{}, 2)
+	next.GoOn(turns)
+	admit(next, "")
+	l := takeAll(next, 0, 0)[0]
+	if old.Slot != l.Slot || old.Offset != l.Offset {
+		t.Fatalf("%+v and %+v could not be mixed up", old, l)
+	}
+	wantVerdict(t, next.Ack(0, old.Handle, 0), Unknown)
+	wantVerdict(t, next.Ack(0, l.Handle, 0), Done)
+}
+
+func TestTurnsGiveUpTheOldestHandlesWhenTheyHaveGoneRound(t *testing.T) {
+	turns := Turns{void: 5, last: 4}
+	if turns.Has(Handle{Turn: 5}) || !turns.Has(Handle{Turn: 6}) || !turns.Has(Handle{Turn: 4}) {
+		t.Fatal("not all but one are given out")
+	}
+	if turns.next(); turns.last != 5 || !turns.Has(Handle{Turn: 5}) {
+		t.Fatal("the newest is void")
+	}
+	if turns.Has(Handle{Turn: 6}) || turns.Has(Handle{Turn: 5 + voidStep}) || !turns.Has(Handle{Turn: 6 + voidStep}) {
+		t.Error("not the oldest quarter is void")
+	}
+	if last := (Turns{last: math.MaxUint32}); last.next() != 1 {
+		t.Error("a turn of 0")
 	}
 }
 
 // TestTurnsGoRound: after four billion hand-outs, no handle looks like that of a message never given out.
 func TestTurnsGoRound(t *testing.T) {
 	q := New(Rules{}, 1)
-	q.turn = math.MaxUint32
+	q.GoOn(Turns{last: math.MaxUint32})
 	admit(q, "")
 	l, _ := q.Take(0, 0, unlimited, second)
 	if l.Turn == 0 {

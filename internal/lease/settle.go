@@ -81,7 +81,7 @@ func (q *Queue) Drop(h Handle, offset uint64) Verdict {
 
 // find is the message that a handle was given for, whoever has it now; nil if the queue has it no more.
 func (q *Queue) find(h Handle, offset uint64) *entry {
-	if h.Slot >= q.entries.size {
+	if h.Slot >= q.entries.size || !q.turns.Has(h) {
 		return nil
 	}
 	e := q.entries.at(h.Slot)

@@ -14,14 +14,14 @@ import (
 )
 
 // checkpointVersion is the first byte of a saved ledger.
-const checkpointVersion = 2
+const checkpointVersion = 3
 
 // Save writes the whole ledger:
 //
 //	byte version · v last · v kinds · kind* · v topics · topic* · v subscriptions · subscription*
 //	kind         = s kind · v documents · (s name · s body)*
 //	topic        = v id · v end · v deleted · s name · s config
-//	subscription = v id · v topic · s name · s config · s acked
+//	subscription = v id · v topic · s name · s config · v start · v seeks · v epoch · v time · v stale · s acked
 //
 // Equal ledgers give equal bytes: everything is in the order of its number or key.
 func (l *Ledger) Save(w io.Writer) error {
@@ -79,11 +79,14 @@ func (t *Topic) append(b []byte) []byte {
 func (s *Subscription) append(b, scratch []byte) (_, _ []byte) {
 	s.mu.Lock()
 	scratch = s.acked.AppendBinary(scratch)
+	seeks, sought := s.seeks, s.sought
 	s.mu.Unlock()
 	b = binary.AppendUvarint(b, uint64(s.ID))
 	b = binary.AppendUvarint(b, uint64(s.Topic.ID))
 	b = appendString(b, s.Name)
 	b = append(binary.AppendUvarint(b, uint64(len(s.Config))), s.Config...)
+	b = binary.AppendUvarint(b, uint64(s.Start))
+	b = sought.append(binary.AppendUvarint(b, seeks))
 	return append(binary.AppendUvarint(b, uint64(len(scratch))), scratch...), scratch
 }
 
@@ -129,6 +132,8 @@ func (l *Ledger) restoreSubscription(r *source) error {
 	s := &Subscription{ID: SubscriptionID(r.number())}
 	topic := engine.TopicID(r.number())
 	s.Name, s.Config = string(r.bytes()), r.bytes()
+	s.Start, s.seeks = engine.Offset(r.number()), r.number()
+	s.sought = Sought{Epoch: r.number(), Time: int64(r.number()), Stale: engine.Offset(r.number())}
 	acked := r.bytes()
 	if r.err != nil {
 		return r.err

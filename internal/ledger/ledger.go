@@ -40,10 +40,13 @@ type Subscription struct {
 	ID     SubscriptionID
 	Topic  *Topic
 	Name   string
-	Config []byte // never changed in place
+	Config []byte        // never changed in place
+	Start  engine.Offset // of the first message after the subscription's creation
 
-	mu    sync.Mutex
-	acked ackset.Set
+	mu     sync.Mutex
+	acked  ackset.Set
+	seeks  uint64
+	sought Sought
 }
 
 // Floor is the offset below which the subscription is done with everything. Safe for concurrent use.
@@ -160,6 +163,8 @@ func (l *Ledger) Apply(r *engine.Record) (Change, error) {
 		return l.acked(&n)
 	case OpAckedBefore:
 		return l.ackedBefore(&n), nil
+	case OpSeek:
+		return l.seek(&n), nil
 	case OpDocument:
 		l.putDocument(n.kind, n.name, n.bytes())
 		return Change{Op: OpDocument, Kind: n.kind, Name: n.name}, nil
@@ -221,9 +226,9 @@ func (l *Ledger) putSubscription(n *note) (Change, error) {
 		if t == nil {
 			return Change{}, fmt.Errorf("ledger: subscription %d of topic %d, which is not there", n.id, n.topic)
 		}
-		s, created = &Subscription{ID: id, Name: n.name, Topic: t}, true
 		// A subscription begins with the first message that the log has after it.
-		s.acked.Reset(t.end.Load())
+		s, created = &Subscription{ID: id, Name: n.name, Topic: t, Start: t.End()}, true
+		s.acked.Reset(uint64(s.Start))
 		t.subscriptions++
 		l.subscriptions[id] = s
 		l.last = max(l.last, n.id)
@@ -253,6 +258,9 @@ func (l *Ledger) acked(n *note) (Change, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if n.seeks != s.seeks {
+		return Change{Op: OpAcked}, nil // made before a seek
+	}
 	for _, run := range l.runs {
 		s.acked.AddRange(run.From, run.To)
 	}
@@ -266,6 +274,9 @@ func (l *Ledger) ackedBefore(n *note) Change {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if n.seeks != s.seeks {
+		return Change{Op: OpAckedBefore}
+	}
 	s.acked.AddRange(s.acked.Floor(), n.topic)
 	return Change{Op: OpAckedBefore, Topic: s.Topic, Subscription: s}
 }

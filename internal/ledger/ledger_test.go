@@ -45,15 +45,15 @@ func TestAcknowledgedOffsetsAreNeverOpenAgain(t *testing.T) {
 	apply(t, l, noted(AppendTopic(nil, 1, "t", nil)))
 	s := apply(t, l, noted(AppendSubscription(nil, 2, 1, "s", nil))).Subscription
 	apply(t, l, block(1, 0, 100))
-	apply(t, l, noted(AppendAcked(nil, 2, []uint64{0, 1, 5, 99})))
+	apply(t, l, noted(AppendAcked(nil, 2, 0, []uint64{0, 1, 5, 99})))
 	if s.Floor() != 2 || s.NextOpen(5) != 6 || !s.Acked(99) || s.Acked(98) {
 		t.Errorf("floor %d, after 5: %d, 99: %v, 98: %v", s.Floor(), s.NextOpen(5), s.Acked(99), s.Acked(98))
 	}
-	apply(t, l, noted(AppendAckedBefore(nil, 2, 50)))
+	apply(t, l, noted(AppendAckedBefore(nil, 2, 0, 50)))
 	if s.Floor() != 50 {
 		t.Errorf("floor %d after dropping everything before 50", s.Floor())
 	}
-	apply(t, l, noted(AppendAckedBefore(nil, 2, 10)))
+	apply(t, l, noted(AppendAckedBefore(nil, 2, 0, 10)))
 	if s.Floor() != 50 {
 		t.Errorf("the floor went back to %d", s.Floor())
 	}
@@ -77,7 +77,7 @@ func TestADeletedTopicStaysUntilNoSubscriptionKnowsIt(t *testing.T) {
 	if l.Topic(1) != nil || l.Subscription(2) != nil {
 		t.Error("something is left")
 	}
-	for _, late := range [][]byte{AppendAcked(nil, 2, []uint64{1}), AppendAckedBefore(nil, 2, 9), AppendTopicDeleted(nil, 1), AppendSubscriptionDeleted(nil, 2)} {
+	for _, late := range [][]byte{AppendAcked(nil, 2, 0, []uint64{1}), AppendAckedBefore(nil, 2, 0, 9), AppendSeek(nil, 2, Seek{}), AppendTopicDeleted(nil, 1), AppendSubscriptionDeleted(nil, 2)} {
 		if c := apply(t, l, noted(late)); c.Topic != nil || c.Subscription != nil {
 			t.Errorf("%s changed something: %+v", Describe(late), c)
 		}
@@ -100,12 +100,20 @@ func TestMalformedNotesAreRefused(t *testing.T) {
 	}
 }
 
+// seeksOf is how often the subscription was moved, or once less.
+func seeksOf(rng *rand.Rand, l *Ledger, id SubscriptionID) uint64 {
+	if s := l.Subscription(id); s != nil {
+		return s.Seeks() - min(s.Seeks(), uint64(rng.IntN(5)/4))
+	}
+	return 0
+}
+
 // randomRecord is a record that could follow in the log of l.
 func randomRecord(rng *rand.Rand, l *Ledger) engine.Record {
 	topic := engine.TopicID(rng.Uint64N(l.last+1) + 1)
 	sub := SubscriptionID(rng.Uint64N(l.last+1) + 1)
 	config := []byte(fmt.Sprint("config ", rng.IntN(1000)))
-	switch rng.IntN(12) {
+	switch rng.IntN(14) {
 	case 0:
 		return noted(AppendTopic(nil, engine.TopicID(l.last+1), fmt.Sprint("topic", rng.IntN(9)), config))
 	case 1:
@@ -127,13 +135,17 @@ func randomRecord(rng *rand.Rand, l *Ledger) engine.Record {
 		}
 		return noted(AppendDocument(nil, kind, name, config))
 	case 5:
-		return noted(AppendAckedBefore(nil, sub, engine.Offset(rng.IntN(200))))
+		return noted(AppendAckedBefore(nil, sub, seeksOf(rng, l, sub), engine.Offset(rng.IntN(200))))
+	case 9:
+		before := engine.Offset(rng.IntN(100))
+		sought := Sought{Epoch: rng.Uint64N(9), Time: rng.Int64N(1000), Stale: before}
+		return noted(AppendSeek(nil, sub, Seek{Sought: sought, Before: before, Open: before + engine.Offset(rng.IntN(50))}))
 	case 6, 7, 8:
 		var offsets []uint64
 		for off := rng.Uint64N(100); len(offsets) < 20; off += 1 + rng.Uint64N(5) {
 			offsets = append(offsets, off)
 		}
-		return noted(AppendAcked(nil, sub, offsets))
+		return noted(AppendAcked(nil, sub, seeksOf(rng, l, sub), offsets))
 	}
 	if t := l.topics[topic]; t != nil && !t.Deleted {
 		return block(topic, int(t.End()), 1+rng.IntN(50))

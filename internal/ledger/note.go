@@ -19,10 +19,13 @@ type Op byte
 //	OpTopicDeleted        op v:id
 //	OpSubscription        op v:id v:topic s:name …config
 //	OpSubscriptionDeleted op v:id
-//	OpAcked               op v:id …offsets (package ackset)
-//	OpAckedBefore         op v:id v:offset      everything before the offset is done
+//	OpAcked               op v:id v:seeks …offsets (package ackset)
+//	OpAckedBefore         op v:id v:seeks v:offset      everything before the offset is done
 //	OpDocument            op s:kind s:name …body
 //	OpDocumentDeleted     op s:kind s:name
+//	OpSeek                op v:id v:epoch v:time v:stale v:before v:open
+//
+// seeks is how many seeks of the subscription had been applied when the acknowledgement was made.
 const (
 	OpBlock               Op = 0 // not a note: the record is a block
 	OpTopic               Op = 1
@@ -33,10 +36,12 @@ const (
 	OpAckedBefore         Op = 6
 	OpDocument            Op = 8
 	OpDocumentDeleted     Op = 9
+	OpSeek                Op = 10
 )
 
 // opNames is for people who read a dump.
-var opNames = [...]string{"block", "topic", "topic deleted", "subscription", "subscription deleted", "acked", "acked before", "", "document", "document deleted"}
+var opNames = [...]string{"block", "topic", "topic deleted", "subscription", "subscription deleted", "acked", "acked before", "", "document", "document deleted",
+	"seek"}
 
 func (o Op) String() string {
 	if int(o) < len(opNames) {
@@ -68,19 +73,24 @@ func AppendSubscriptionDeleted(dst []byte, id SubscriptionID) []byte {
 	return binary.AppendUvarint(append(dst, byte(OpSubscriptionDeleted)), uint64(id))
 }
 
-// AppendAcked appends the note that a subscription is done with the offsets.
-func AppendAcked(dst []byte, id SubscriptionID, offsets []uint64) []byte {
-	return ackset.AppendOffsets(binary.AppendUvarint(append(dst, byte(OpAcked)), uint64(id)), offsets)
+// AppendAcked appends the note that a subscription is done with the offsets. seeks is [Subscription.Seeks] as it was when that was
+// decided: a note that comes behind another seek in the log has no effect.
+func AppendAcked(dst []byte, id SubscriptionID, seeks uint64, offsets []uint64) []byte {
+	dst = binary.AppendUvarint(append(dst, byte(OpAcked)), uint64(id))
+	return ackset.AppendOffsets(binary.AppendUvarint(dst, seeks), offsets)
 }
 
-// AppendAckedRuns appends the note that a subscription is done with the offsets of the runs, none of which is empty.
-func AppendAckedRuns(dst []byte, id SubscriptionID, runs []ackset.Run) []byte {
-	return ackset.AppendRuns(binary.AppendUvarint(append(dst, byte(OpAcked)), uint64(id)), runs)
+// AppendAckedRuns appends the note that a subscription is done with the offsets of the runs, none of which is empty; seeks as for
+// AppendAcked.
+func AppendAckedRuns(dst []byte, id SubscriptionID, seeks uint64, runs []ackset.Run) []byte {
+	dst = binary.AppendUvarint(append(dst, byte(OpAcked)), uint64(id))
+	return ackset.AppendRuns(binary.AppendUvarint(dst, seeks), runs)
 }
 
-// AppendAckedBefore appends the note that a subscription is done with everything before the offset.
-func AppendAckedBefore(dst []byte, id SubscriptionID, before engine.Offset) []byte {
+// AppendAckedBefore appends the note that a subscription is done with everything before the offset; seeks as for AppendAcked.
+func AppendAckedBefore(dst []byte, id SubscriptionID, seeks uint64, before engine.Offset) []byte {
 	dst = binary.AppendUvarint(append(dst, byte(OpAckedBefore)), uint64(id))
+	dst = binary.AppendUvarint(dst, seeks)
 	return binary.AppendUvarint(dst, uint64(before))
 }
 
@@ -99,11 +109,13 @@ func appendString(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
-// note is a parsed note. topic holds the second number whatever it means.
+// note is a parsed note. topic holds the second number whatever it means, but for acknowledgements.
 type note struct {
 	op     Op
 	id     uint64
 	topic  uint64
+	seeks  uint64
+	seek   Seek
 	kind   string
 	name   string
 	config []byte // aliases the record
@@ -130,8 +142,12 @@ func parseNote(b []byte) (n note, err error) {
 		n.topic, n.name = r.number(), r.text()
 	case OpTopic:
 		n.name = r.text()
+	case OpAcked:
+		n.seeks = r.number()
 	case OpAckedBefore:
-		n.topic = r.number()
+		n.seeks, n.topic = r.number(), r.number()
+	case OpSeek:
+		n.seek = r.seek()
 	}
 	if r.bad {
 		return n, fmt.Errorf("%w: %v", errNote, n.op)
@@ -204,6 +220,8 @@ func Describe(body []byte) string {
 		return fmt.Sprintf("document %s %q (%d bytes)", n.kind, n.name, len(n.config))
 	case n.op == OpDocumentDeleted:
 		return fmt.Sprintf("document deleted %s %q", n.kind, n.name)
+	case n.op == OpSeek:
+		return fmt.Sprintf("seek subscription=%d before=%d open=%d", n.id, n.seek.Before, n.seek.Open)
 	case n.op == OpSubscription:
 		return fmt.Sprintf("subscription %d %q of topic %d", n.id, n.name, n.topic)
 	case n.op == OpTopic:

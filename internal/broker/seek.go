@@ -1,0 +1,98 @@
+package broker
+
+import (
+	"context"
+
+	"github.com/posthaste-io/posthaste/internal/lease"
+	"github.com/posthaste-io/posthaste/internal/ledger"
+)
+
+// A seek is exact. It takes effect at its place in the log: what was acknowledged before that is part of what it changes, and what was
+// acknowledged by leases from before it, but stands behind it in the log, has no effect. Three things see to that: acknowledgements
+// name the number of seeks that they have seen, the lease queue voids its handles, and ack ids from before a restart count only if
+// they are younger than the last seek.
+
+// SeekToTime makes a subscription done with everything published before a time, Unix nanoseconds, and with nothing of what is kept and
+// was published then or later. What is acknowledged and not kept cannot come back.
+func (b *Broker) SeekToTime(ctx context.Context, name string, at int64) error {
+	defer b.names.lock(name)()
+	s, err := b.Subscription(name)
+	if err != nil {
+		return err
+	}
+	if err := s.immovable(); err != nil {
+		return err
+	}
+	s.topic.space.Lock() // what is kept must not go before the seek needs it
+	defer s.topic.space.Unlock()
+	to, err := b.placeAt(ctx, s, at)
+	if err != nil {
+		return unavailable(err)
+	}
+	return b.note(ctx, ledger.AppendSeek(nil, s.durable.ID, to))
+}
+
+// placeAt is what a seek to the time comes down to now.
+func (b *Broker) placeAt(ctx context.Context, s *Subscription, at int64) (to ledger.Seek, err error) {
+	if to.Sought, err = b.sought(ctx, s); err != nil {
+		return to, err
+	}
+	if to.Before, err = b.shard.OffsetAt(ctx, s.topic.durable.ID, at); err != nil {
+		return to, err
+	}
+	byTopic, err := b.topicKeeps(ctx, s.topic)
+	if err != nil {
+		return to, err
+	}
+	bySubscription, err := b.subscriptionKeeps(ctx, s)
+	if err != nil {
+		return to, err
+	}
+	to.Before = min(to.Before, s.topic.durable.End())
+	to.Open = max(to.Before, min(byTopic, bySubscription))
+	return to, nil
+}
+
+// sought is what the subscription is to remember of a seek now.
+func (b *Broker) sought(ctx context.Context, s *Subscription) (ledger.Sought, error) {
+	s.mu.Lock()
+	retention := s.terms.retention
+	s.mu.Unlock()
+	now := b.clock.Wall()
+	stale, err := b.shard.OffsetAt(ctx, s.topic.durable.ID, now-int64(retention))
+	return ledger.Sought{Epoch: uint64(b.Epoch()), Time: now, Stale: stale}, err
+}
+
+// immovable says why the subscription cannot be moved.
+func (s *Subscription) immovable() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.terms.detached {
+		return errDetached
+	}
+	return nil
+}
+
+// follow makes the subscription go on from where a seek has put it: nothing is out, nothing waits, and no message has failed yet. The
+// caller holds Broker.mu.
+func (s *Subscription) follow() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seeks = s.durable.Seeks()
+	s.cursor, s.recovered = s.durable.Floor(), s.topic.durable.End()
+	s.unwanted.known, s.unwanted.runs = false, s.unwanted.runs[:0]
+	if s.queue != nil {
+		s.queue.Reset()
+	}
+	s.turns.Void()
+	s.feedStarved() // takers have their whole credit again
+	s.wakeAll()
+}
+
+// valid says whether a handle was given out since the last seek. The caller holds s.mu.
+func (s *Subscription) valid(h lease.Handle) bool {
+	if s.queue != nil {
+		return s.queue.Turns().Has(h)
+	}
+	return s.turns.Has(h)
+}
