@@ -54,9 +54,14 @@ func (a *app) first(flag string, variables []string, otherwise string) string {
 	return otherwise
 }
 
+// serverAddress is where client commands turn.
+func (a *app) serverAddress() string {
+	return strings.TrimPrefix(a.first(a.addr, []string{"POSTHASTE_ADDR", "PUBSUB_EMULATOR_HOST"}, addrDefault), "http://")
+}
+
 // dial prepares a connection, which is made with the first call.
 func (a *app) dial() (*connection, error) {
-	address := strings.TrimPrefix(a.first(a.addr, []string{"POSTHASTE_ADDR", "PUBSUB_EMULATOR_HOST"}, addrDefault), "http://")
+	address := a.serverAddress()
 	conn, err := grpc.NewClient(address,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithUserAgent("posthaste-cli"),
@@ -66,10 +71,14 @@ func (a *app) dial() (*connection, error) {
 		return nil, usage("address %q: %v", address, err)
 	}
 	return &connection{
-		ClientConn: conn, address: address,
+		ClientConn: conn, address: address, project: a.defaultProject(),
 		publisher: pubsubpb.NewPublisherClient(conn), subscriber: pubsubpb.NewSubscriberClient(conn),
-		project: a.first(a.project, []string{"PUBSUB_PROJECT_ID", "GOOGLE_CLOUD_PROJECT"}, projectDefault),
 	}, nil
+}
+
+// defaultProject is the one that short names belong to.
+func (a *app) defaultProject() string {
+	return a.first(a.project, []string{"PUBSUB_PROJECT_ID", "GOOGLE_CLOUD_PROJECT"}, projectDefault)
 }
 
 // with runs do on a connection to the server and closes that.

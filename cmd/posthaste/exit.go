@@ -17,6 +17,7 @@ const (
 	exitUsage       = 2   // arguments, flags or settings are wrong; nothing was tried
 	exitInUse       = 3   // serve: another process has the data directory
 	exitStorage     = 4   // serve: the log could no longer be written; a restart recovers what is on disk
+	exitDiffers     = 5   // apply --dry-run: there is something to change
 	exitInterrupted = 130 // ended at once by a second signal
 )
 

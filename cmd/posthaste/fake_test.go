@@ -37,6 +37,7 @@ type fake struct {
 	waiting       []*pubsubpb.PubsubMessage // to be handed out, once
 	acked         []string
 	ackedEvent    chan struct{} // gets a value for each id in acked
+	refuse        string        // name of a topic that cannot be created
 	streams       int
 	breakStreams  int // streams to break after their first response
 	pageSize      int
@@ -99,6 +100,9 @@ func lookupIn(env map[string]string) func(string) (string, bool) {
 func (f *fake) CreateTopic(_ context.Context, t *pubsubpb.Topic) (*pubsubpb.Topic, error) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
+	if t.Name == f.refuse {
+		return nil, status.Error(codes.InvalidArgument, "refused")
+	}
 	if f.topics[t.Name] != nil {
 		return nil, status.Error(codes.AlreadyExists, "Topic already exists")
 	}
@@ -225,7 +229,9 @@ func (f *fake) ListSubscriptions(_ context.Context, r *pubsubpb.ListSubscription
 	defer f.mutex.Unlock()
 	var names []string
 	for name := range f.subscriptions {
-		names = append(names, name)
+		if strings.HasPrefix(name, r.Project+"/") {
+			names = append(names, name)
+		}
 	}
 	response := &pubsubpb.ListSubscriptionsResponse{}
 	names, response.NextPageToken = f.page(names, r.PageToken)

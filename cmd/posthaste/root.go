@@ -38,7 +38,8 @@ by --project, PUBSUB_PROJECT_ID or GOOGLE_CLOUD_PROJECT. Topics and subscription
 (projects/PROJECT/topics/ID).
 
 Exit codes: 0 success; 1 failure; 2 wrong arguments or settings; 3 serve: the data directory is in use;
-4 serve: the storage failed, restart to recover; 130 ended by a second signal.`
+4 serve: the storage failed, restart to recover; 5 apply --dry-run: something would be changed; 130 ended by a
+second signal.`
 
 const rootExample = `  posthaste serve
   posthaste topic create orders
@@ -87,6 +88,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"}, &cobra.Group{ID: "client", Title: "Clients:"})
 	a.add(root, "server", a.serveCommand(), a.dumpCommand())
 	a.add(root, "client", a.topicCommand(), a.subscriptionCommand(), a.publishCommand(), a.pullCommand(), a.benchCommand())
+	a.add(root, "client", a.applyCommand(), a.exportCommand(), a.healthCommand())
 	root.AddCommand(a.versionCommand())
 	return root
 }

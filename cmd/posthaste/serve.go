@@ -20,21 +20,34 @@ loses nothing that was accepted.
 Every setting can also come from the environment (POSTHASTE_ and the flag's name in capitals, with _ for -) or from the
 YAML file that --config or POSTHASTE_CONFIG names. Flags win over the environment, which wins over the file.
 
+Topics, subscriptions and schemas that --resources declares are created or updated before the first call is taken, as "posthaste apply"
+does it. So are, if they are missing, those that PUBSUB_PROJECT1, PUBSUB_PROJECT2 and so on name, in the form that images of Google's
+emulator understand: PROJECT,TOPIC:SUBSCRIPTION:SUBSCRIPTION,TOPIC; a subscription with +URL behind it is pushed there.
+
 On the same port as gRPC, GET /healthz tells whether the process works, GET /readyz whether it takes calls.`
 
 const serveExample = `  posthaste serve
   posthaste serve --listen :8085 --data /var/lib/posthaste --log-format json
+  posthaste serve --resources resources.yaml
+  PUBSUB_PROJECT1=shop,orders:billing posthaste serve --host-port 0.0.0.0:8085
   POSTHASTE_TAIL_MEMORY=256MiB posthaste serve --config posthaste.yaml`
 
 func (a *app) serveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "serve", Short: "Run the broker", Long: serveLong, Example: serveExample, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := listenFrom(c.Flags()); err != nil {
+				return err
+			}
 			settings, err := config.Load(c.Flags(), a.lookupEnv)
 			if err != nil {
 				return &codedError{err, exitUsage}
 			}
-			s := &server{settings: settings, log: a.logger(settings.Log), open: openStorage, announce: func(bound net.Addr) error {
+			prepare, err := a.readStartup(settings)
+			if err != nil {
+				return err
+			}
+			s := &server{settings: settings, log: a.logger(settings.Log), open: openStorage, prepare: prepare, announce: func(bound net.Addr) error {
 				return a.announce(settings, bound)
 			}}
 			return s.run(c.Context())
@@ -42,6 +55,7 @@ func (a *app) serveCommand() *cobra.Command {
 	}
 	c.Flags().SortFlags = false
 	config.Flags(c.Flags())
+	a.emulatorFlags(c.Flags())
 	return c
 }
 

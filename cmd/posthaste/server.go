@@ -34,6 +34,7 @@ type server struct {
 	settings *config.Config
 	log      *slog.Logger
 	open     func(context.Context, *config.Config, *slog.Logger) (storage, error)
+	prepare  func(context.Context, storage, *slog.Logger) error // gives the storage what it is to have before the first call; nil does nothing
 	announce func(bound net.Addr) error
 	health   health
 }
@@ -77,6 +78,11 @@ func (s *server) serveCalls(ctx, broken context.Context, listener net.Listener) 
 			return nil
 		}
 		return err
+	}
+	if s.prepare != nil {
+		if err := s.prepare(ctx, store, s.log); err != nil {
+			return errors.Join(err, s.closeStorage(store))
+		}
 	}
 	calls := grpc.NewServer(append(store.options(), grpc.WaitForHandlers(true))...) // rule 3
 	store.register(calls)
@@ -122,9 +128,7 @@ func (s *server) drain(calls *grpc.Server, store storage, cause error) error {
 		calls.Stop()
 		<-finished
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
-	defer cancel()
-	err := store.close(ctx)
+	err := s.closeStorage(store)
 	if cause == errStorageFailed { // what a failed log says when it is closed is known already
 		return nil
 	}
@@ -132,6 +136,12 @@ func (s *server) drain(calls *grpc.Server, store storage, cause error) error {
 		s.log.Info("stopped")
 	}
 	return err
+}
+
+func (s *server) closeStorage(store storage) error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	return store.close(ctx)
 }
 
 // webServer is an HTTP server that bounds what slow or greedy clients cost.

@@ -19,6 +19,7 @@ import (
 type Config struct {
 	Listen           string // host:port for gRPC and HTTP; port 0 takes a free one
 	Data             string // directory that the broker keeps its data in
+	Resources        string // YAML file of what to have before the first call; empty is none
 	Sync             Sync
 	TailMemoryBytes  int64 // newest messages held in memory for subscriptions that keep up
 	SegmentBytes     int64 // size of a log file; 0 lets the engine choose

@@ -22,6 +22,7 @@ func settings(c *Config) []setting {
 	return []setting{
 		{"listen", "127.0.0.1:8085", "address for gRPC and HTTP; without a host, all interfaces", &address{into: &c.Listen}},
 		{"data", "./posthaste-data", "directory for everything that is stored", &text{into: &c.Data}},
+		{"resources", "", "YAML file of topics, subscriptions and schemas to create or update before the first call", &text{into: &c.Resources, mayBeEmpty: true}},
 		{"sync", "always", "when messages are synced to disk: before the answer, every interval, or when the system likes", &syncing{into: &c.Sync}},
 		{"tail-memory", "64MiB", "memory for the newest messages, read without the disk", size(&c.TailMemoryBytes, 1<<20, 64<<30)},
 		{"segment-size", auto, "size of a log file", autoSize(&c.SegmentBytes, 16<<20, 2<<30, "128MiB, less on a small file system")},

@@ -19,19 +19,27 @@ type value interface {
 	placeholder() string   // what stands for it in the help of a flag
 }
 
-// text is any text that is not empty.
-type text struct{ into *string }
+// text is a path, which is not empty unless that is allowed.
+type text struct {
+	into       *string
+	mayBeEmpty bool
+}
 
 func (v *text) set(s string) error {
-	if s == "" || strings.ContainsRune(s, 0) {
+	if s == "" && !v.mayBeEmpty || strings.ContainsRune(s, 0) {
 		return fmt.Errorf("%q is no path", s)
 	}
 	*v.into = s
 	return nil
 }
 
-func (v *text) accepts() string     { return "a path" }
-func (v *text) placeholder() string { return "DIR" }
+func (v *text) accepts() string { return "a path" }
+func (v *text) placeholder() string {
+	if v.mayBeEmpty {
+		return "FILE"
+	}
+	return "DIR"
+}
 
 // choice is one of a few words.
 type choice struct {

@@ -62,6 +62,10 @@ var order = []row{
 	{"bench/target", "bench/host bench/load bench/peer bench/report golang.org/x/sync/errgroup " + api},
 	{"bench", "bench/peer bench/report bench/target"},
 
+	// What users write down beforehand.
+	{"internal/declare", "internal/catalog go.yaml.in/yaml/v4 " + api},
+	{"internal/provision", "internal/declare internal/limit google.golang.org/grpc/... " + api},
+
 	// The binary. It alone chooses an engine, and it carries the load generator.
 	{"internal/config", "github.com/spf13/pflag go.yaml.in/yaml/v4"},
 	{"cmd/posthaste", "internal/... bench/... github.com/spf13/cobra github.com/spf13/pflag golang.org/x/sync/errgroup golang.org/x/sys/unix golang.org/x/term google.golang.org/grpc/... " + api},
