@@ -27,6 +27,12 @@ type Config struct {
 	ShutdownGrace    time.Duration
 	Pprof            string // host:port for profiles; empty is off
 	Log              Log
+	REST             REST
+}
+
+// REST says who may use HTTP/JSON, beside programs.
+type REST struct {
+	Origins string // of web pages that may call, such as https://console.example.com, separated by commas; "*" is all
 }
 
 // Log says what is logged and how.
