@@ -52,7 +52,7 @@ type Holder uint32
 // Handle names one hand-out of a message; it is part of the ack id.
 type Handle struct {
 	Slot uint32
-	Turn uint32 // unique in a queue for four billion hand-outs; 0 only of a dead message that was never given out
+	Turn uint32 // never 0, and unique in a queue for four billion hand-outs
 }
 
 // Lease is a message that was given out.

@@ -442,6 +442,13 @@ func (m *model) bury() {
 		m.failf("Dead is %+v, %v, of %+v", l, why, msg)
 		return
 	}
+	if msg.turn == 0 {
+		if h := l.Handle; h.Turn == 0 || m.turns[h] {
+			m.failf("a dead message has the handle %+v", h)
+		}
+		m.turns[l.Handle] = true
+		msg.turn = l.Turn
+	}
 	msg.state = forward
 	m.forwards = append(m.forwards, past{l.Handle, l.Offset})
 }

@@ -218,6 +218,9 @@ func (q *Queue) Dead() (l Lease, why Reason, ok bool) {
 	e := q.entries.at(slot)
 	q.unlink(e)
 	q.become(e, forward)
+	if e.turn == 0 {
+		e.turn = q.turns.next() // it was never given out; the owner needs a handle
+	}
 	return Lease{Handle: Handle{Slot: slot, Turn: e.turn}, Offset: e.offset, Bytes: e.bytes, Attempt: uint32(e.failures)}, e.reason, true
 }
 
