@@ -68,7 +68,7 @@ func (s *shard) compactable() []*index.Segment {
 	// The sources stay until the next checkpoint, so what is copied takes space first: not that which a checkpoint and a start need.
 	room := s.options.SegmentBytes / 2
 	if free, err := s.options.FS.Free(s.options.Dir); err == nil {
-		room = min(room, free-s.reserve()/4-compactOverhead)
+		room = min(room, free-s.setAside()-compactOverhead)
 	}
 	s.index.Mu.RLock()
 	defer s.index.Mu.RUnlock()

@@ -172,11 +172,11 @@ func (s *shard) complete(shot *snapshot) error {
 	k, o := &s.keeper, s.options
 	newest := k.kept[len(k.kept)-1]
 	shot.Number, shot.Prev = k.next, newest
+	s.checkpointBytes.Store(int64(len(shot.body.Index) + len(shot.body.Machine))) // whether it fits or not: the next will take as much
 	if err := layout.WriteCheckpoint(o.FS, o.Dir, s.engine.identity.Store, &shot.Checkpoint, shot.body); err != nil {
 		return fmt.Errorf("write %s: %w", layout.CheckpointName(shot.Number), err)
 	}
 	k.next++
-	s.checkpointBytes.Store(int64(len(shot.body.Index) + len(shot.body.Machine)))
 	k.kept, k.at, k.retry = append(k.kept, shot.Number), shot.At, false
 	k.listed[shot.Number] = listOf(&shot.Checkpoint)
 	// The mark makes a later recovery notice when the checkpoint's file is missing. Without a place for it, the checkpoint is still good.

@@ -200,6 +200,7 @@ func (r *recovery) size(id uint64) (int64, error) {
 
 // restore fills the index and the machine from the checkpoint.
 func (r *recovery) restore(b *layout.Body) error {
+	r.shard.checkpointBytes.Store(int64(len(b.Index) + len(b.Machine)))
 	x := r.shard.index
 	for i := range r.used.Segments {
 		if _, err := r.segment(r.used.Segments[i]); err != nil {

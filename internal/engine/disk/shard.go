@@ -83,7 +83,7 @@ type shard struct {
 	written         atomic.Int64
 	free            atomic.Int64
 	corrupt         atomic.Int64 // blocks that were found damaged
-	checkpointBytes atomic.Int64 // size of the last checkpoint
+	checkpointBytes atomic.Int64 // size of the last checkpoint, the one before the restart included
 }
 
 // Epoch implements engine.Shard.

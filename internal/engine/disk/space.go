@@ -13,7 +13,8 @@ import (
 //  1. Blocks are refused first, while the reserve is still free: ErrFull.
 //  2. Notes go on, into the active segment and the one that is ready, whose blocks on disk are set aside already, and then into
 //     segments that get smaller and smaller.
-//  3. A quarter of the reserve is left to checkpoints, to compaction and to the next start: that is what frees space again.
+//  3. A part of the reserve, with room for two checkpoints, is left to these, to compaction and to the next start: that is what frees
+//     space again.
 //
 // The state is looked at again and again, so refusing ends by itself.
 
@@ -22,6 +23,10 @@ const sparesMax = 2
 
 // reserve is how much must be free for blocks to be taken.
 func (s *shard) reserve() int64 { return s.options.FreeReserveBytes + 2*s.checkpointBytes.Load() }
+
+// setAside is the part of the reserve that only what frees space may use. The oldest of two checkpoints goes when a third is there, and
+// that may have grown since the last was measured.
+func (s *shard) setAside() int64 { return s.options.FreeReserveBytes/4 + 2*s.checkpointBytes.Load() }
 
 // watchSpace decides whether blocks are taken.
 func (s *shard) watchSpace() {
@@ -98,8 +103,8 @@ func (s *shard) prepareNext() error {
 
 	g, err := s.prepareWithin(h, spare)
 	s.mu.Lock()
-	news := s.noNext != (g == nil)
-	s.ready, s.noNext = g, g == nil
+	news := s.noNext != (g == nil && err == nil)
+	s.ready, s.noNext = g, g == nil && err == nil // an error is not want of space: who waits hears of it as soon as the log has failed
 	s.announce()
 	s.mu.Unlock()
 	if g != nil {
@@ -138,7 +143,7 @@ func (s *shard) fittingSegment() int64 {
 	o := s.options
 	free, err := o.FS.Free(o.Dir)
 	size := o.SegmentBytes
-	for err == nil && size >= segmentBytesMin && free < size+s.reserve()/4 {
+	for err == nil && size >= segmentBytesMin && free < size+s.setAside() {
 		size = layout.AlignUp(size / 2)
 	}
 	if size < segmentBytesMin {
