@@ -27,8 +27,8 @@ func (h *health) set(p phase) { h.phase.Store(int32(p)) }
 func (h *health) drain() { h.phase.CompareAndSwap(int32(phaseReady), int32(phaseDraining)) }
 
 // handler serves /healthz (does the process work), /readyz (should it get calls) and /, which scripts made for Google's emulator
-// wait for. All other paths are rest's.
-func (h *health) handler(rest http.Handler) http.Handler {
+// wait for.
+func (h *health) handler() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "Ok") })
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -39,7 +39,6 @@ func (h *health) handler(rest http.Handler) http.Handler {
 		p := phase(h.phase.Load())
 		answerIf(w, p == phaseReady, p)
 	})
-	mux.Handle("/", rest)
 	return mux
 }
 

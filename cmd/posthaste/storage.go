@@ -5,25 +5,36 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 
 	"google.golang.org/grpc"
 
 	"github.com/posthaste-io/posthaste/internal/broker"
+	"github.com/posthaste-io/posthaste/internal/clock"
 	"github.com/posthaste-io/posthaste/internal/config"
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/engine/disk"
 	"github.com/posthaste-io/posthaste/internal/google"
+	"github.com/posthaste-io/posthaste/internal/oidc"
+	"github.com/posthaste-io/posthaste/internal/push"
 	"github.com/posthaste-io/posthaste/internal/vfs"
 )
 
 // diskStorage is a broker on the disk engine, with the fronts that speak for it.
 type diskStorage struct {
-	engine engine.Engine
-	broker *broker.Broker
+	engine  engine.Engine
+	broker  *broker.Broker
+	tokens  *oidc.Provider
+	endPush context.CancelFunc
+	pushed  chan error // gets the end of the push service
 }
 
 // openStorage opens the engine in the data directory and the broker on it.
 func openStorage(ctx context.Context, settings *config.Config, log *slog.Logger) (storage, error) {
+	roots, err := push.Roots(settings.PushCAFile)
+	if err != nil {
+		return nil, &codedError{err, exitUsage}
+	}
 	e, err := disk.Open(disk.Options{
 		FS: vfs.OS(), Dir: settings.Data, Logger: log,
 		Sync:             syncMode(settings.Sync),
@@ -41,7 +52,14 @@ func openStorage(ctx context.Context, settings *config.Config, log *slog.Logger)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the storage: %w", err), e.Close())
 	}
-	return &diskStorage{engine: e, broker: b}, nil
+	s := &diskStorage{engine: e, broker: b, tokens: oidc.New(settings.Issuer, b, clock.System()), pushed: make(chan error, 1)}
+	service := push.New(b, push.Options{
+		Tokens: s.tokens, Logger: log, Roots: roots, UserAgent: "Posthaste/" + thisBuild().Version, Grace: settings.ShutdownGrace,
+	})
+	pushing, end := context.WithCancel(context.WithoutCancel(ctx)) // until drain
+	s.endPush = end
+	go func() { s.pushed <- service.Run(pushing) }()
+	return s, nil
 }
 
 func syncMode(s config.Sync) disk.SyncMode {
@@ -51,10 +69,18 @@ func syncMode(s config.Sync) disk.SyncMode {
 func (s *diskStorage) options() []grpc.ServerOption     { return google.ServerOptions() }
 func (s *diskStorage) register(r grpc.ServiceRegistrar) { google.Register(r, s.broker) }
 func (s *diskStorage) failed() <-chan struct{}          { return s.broker.Failed() }
-func (s *diskStorage) drain()                           { s.broker.Drain() }
+func (s *diskStorage) web(mux *http.ServeMux)           { s.tokens.Register(mux) }
+
+// drain ends streams, and lets no post begin that has not.
+func (s *diskStorage) drain() {
+	s.endPush()
+	s.broker.Drain()
+}
 
 func (s *diskStorage) close(ctx context.Context) error {
-	if err := errors.Join(s.broker.Close(ctx), s.engine.Close()); err != nil {
+	s.endPush()
+	pushed := <-s.pushed // what posts brought must reach the log before that is closed
+	if err := errors.Join(pushed, s.broker.Close(ctx), s.engine.Close()); err != nil {
 		return fmt.Errorf("close the storage: %w", err)
 	}
 	return nil

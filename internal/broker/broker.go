@@ -8,8 +8,7 @@
 //     and it never waits for a subscription's lock: it rings the subscription's bell instead.
 //  2. Callers that publish or manage resources. They read the maps under Broker.mu and change state by appending records only.
 //  3. Takers: subscribers' streams and pulls. Each takes its own share of a subscription's messages under Subscription.mu.
-//  4. The sweeper, which drops what is past its retention and tells the engine which space is free, and forwarders of dead letters,
-//     which exist while a subscription has any.
+//  4. The sweeper, which drops what is past its retention and tells the engine which space is free.
 //
 // Lock order: Broker.names before topic.space before Broker.mu before Subscription.mu before bell.mu.
 package broker
@@ -60,10 +59,9 @@ type Broker struct {
 
 	gone      []engine.TopicID // forgotten while the log was replayed
 	dirty     dirtyTopics
+	pushes    pushChanges
 	stop      context.CancelFunc
 	sweepDone chan struct{}
-
-	forwarders sync.WaitGroup // of dead letters; none begins after Drain
 }
 
 // secretKind is the kind of the ledger's documents that hold the broker's secrets. ackKeyName is the secret of the ack ids: it is kept
@@ -85,7 +83,7 @@ func Open(ctx context.Context, e engine.Engine, o Options) (*Broker, error) {
 		clock: o.Clock, logger: o.Logger, ledger: ledger.New(),
 		topics: map[string]*topic{}, subscriptions: map[string]*Subscription{},
 		topicByID: map[engine.TopicID]*topic{}, subByID: map[ledger.SubscriptionID]*Subscription{},
-		sweepDone: make(chan struct{}),
+		sweepDone: make(chan struct{}), pushes: pushChanges{bell: make(chan struct{}, 1)},
 	}
 	shard, err := e.Own(ctx, 0, (*machine)(b))
 	if err != nil {
@@ -136,7 +134,6 @@ func (b *Broker) Close(ctx context.Context) error {
 	b.Drain()
 	b.stop()
 	<-b.sweepDone
-	b.forwarders.Wait()
 	return b.shard.Release(ctx)
 }
 

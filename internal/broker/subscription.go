@@ -42,10 +42,6 @@ type Subscription struct {
 	starved   []*Taker // without credit until something of theirs is settled
 	timer     clock.Timer
 	wakeAt    int64 // when the timer rings, by the monotonic clock; 0: it does not
-
-	failures   []lease.Failure // scratch of failed
-	forwarding bool            // a forwarder runs
-	warnedAt   int64           // when it last said in vain that dead letters cannot be forwarded, by the monotonic clock
 }
 
 // terms are what a subscription's configuration means for delivery.
@@ -56,10 +52,8 @@ type terms struct {
 	rules     lease.Rules
 	filter    *filter.Filter // nil: every message is wanted
 	counted   bool           // subscribers are told the delivery attempt
-	push      bool
+	push      *PushTarget    // nil: subscribers pull
 	detached  bool
-
-	deadLetterTopic string // "": none
 }
 
 func readTerms(config []byte) (terms, error) {
@@ -73,7 +67,7 @@ func readTerms(config []byte) (terms, error) {
 			return terms{}, fmt.Errorf("stored filter of %s: %w", c.Name, err)
 		}
 	}
-	return terms{
+	t := terms{
 		filter:    wanted,
 		deadline:  time.Duration(c.AckDeadlineSeconds) * time.Second,
 		retention: c.GetMessageRetentionDuration().AsDuration(),
@@ -83,15 +77,13 @@ func readTerms(config []byte) (terms, error) {
 			ExactlyOnce: c.EnableExactlyOnceDelivery,
 			BackoffMin:  c.GetRetryPolicy().GetMinimumBackoff().AsDuration(),
 			BackoffMax:  c.GetRetryPolicy().GetMaximumBackoff().AsDuration(),
-			AttemptsMax: int(c.GetDeadLetterPolicy().GetMaxDeliveryAttempts()),
-			Journal:     c.DeadLetterPolicy != nil,
 		},
 		counted:  c.DeadLetterPolicy != nil,
-		push:     c.GetPushConfig().GetPushEndpoint() != "",
+		push:     pushTarget(c),
 		detached: c.Detached,
-
-		deadLetterTopic: c.GetDeadLetterPolicy().GetDeadLetterTopic(),
-	}, nil
+	}
+	pushBackoff(c, &t)
+	return t, nil
 }
 
 // read takes over what the subscription's configuration says.
@@ -102,6 +94,9 @@ func (s *Subscription) read() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.terms.push != nil || t.push != nil {
+		s.broker.pushes.add(s)
+	}
 	s.terms = t
 	if s.queue != nil {
 		s.queue.SetRules(t.rules)
@@ -187,7 +182,6 @@ func (b *Broker) CreateSubscription(ctx context.Context, in *pubsubpb.Subscripti
 	if err := b.checkReferences(config, nil); err != nil {
 		return nil, err
 	}
-	b.warnOfDeadLetters(config.Name, config.GetDeadLetterPolicy().GetDeadLetterTopic())
 	return config, b.putSubscription(ctx, ledger.SubscriptionID(b.last.Add(1)), t.durable.ID, config)
 }
 
@@ -254,7 +248,6 @@ func (b *Broker) UpdateSubscription(ctx context.Context, in *pubsubpb.Subscripti
 	if err := b.checkReferences(config, mask); err != nil {
 		return nil, err
 	}
-	b.warnOfDeadLetters(name, config.GetDeadLetterPolicy().GetDeadLetterTopic())
 	return config, b.putSubscription(ctx, s.durable.ID, s.durable.Topic.ID, config)
 }
 

@@ -37,6 +37,7 @@ type Taker struct {
 	wake     chan struct{}
 	credit   Credit
 	stream   bool          // holds its own leases, which go back when it leaves
+	push     bool          // for the subscription's endpoint
 	deadline time.Duration // 0: the subscription's; guarded by sub.mu
 	holder   lease.Holder  // 0 for unary pulls without order; guarded by sub.mu
 	called   bool          // the bell was rung for it; guarded by the bell's lock
@@ -65,11 +66,11 @@ func (s *Subscription) newTaker() *Taker {
 func (s *Subscription) attach(t *Taker) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.refusal(); err != nil {
+	if err := t.refusal(); err != nil {
 		return err
 	}
 	s.takers = append(s.takers, t)
-	if t.stream || s.terms.rules.Ordered {
+	if t.stream || s.terms.rules.Ordered && !t.push {
 		t.holder = s.leases().Join()
 	}
 	return nil
@@ -77,14 +78,15 @@ func (s *Subscription) attach(t *Taker) error {
 
 var errDetached = status.Error(codes.FailedPrecondition, "Subscription is detached.")
 
-// refusal says why nobody may take from the subscription now. The caller holds s.mu.
-func (s *Subscription) refusal() error {
+// refusal says why the taker may not take from the subscription now. The caller holds the subscription's lock.
+func (t *Taker) refusal() error {
+	s := t.sub
 	switch {
 	case s.ended != nil:
 		return s.ended
 	case s.terms.detached:
 		return errDetached
-	case s.terms.push:
+	case t.push != (s.terms.push != nil):
 		return status.Error(codes.FailedPrecondition, "This method is not supported for this subscription type.")
 	}
 	return nil
@@ -224,7 +226,7 @@ func (t *Taker) fill(ctx context.Context, max int, bytesMax int64, itsTurn bool)
 	if itsTurn {
 		s.bell.getUp(t) // not earlier, or another might think that nobody is on the way
 	}
-	if err := s.refusal(); err != nil {
+	if err := t.refusal(); err != nil {
 		return err
 	}
 	q := s.leases()
@@ -315,7 +317,6 @@ func (t *Taker) takeShare(ctx context.Context, q *lease.Queue, max int, bytesMax
 		}
 		if !found || m.offset != engine.Offset(l.Offset) || s.dropped(&l) {
 			q.Drop(l.Handle, l.Offset) // past its retention: gone from the log, or done with
-			s.bury()
 			continue
 		}
 		credit -= int64(l.Bytes)
@@ -372,9 +373,7 @@ func (s *Subscription) admit(ctx context.Context, q *lease.Queue, r *reader) (bo
 	if s.terms.rules.Ordered {
 		key = wire.OrderingKey(m.bytes)
 	}
-	if m.offset >= s.recovered || !s.admitAgain(q, &m, key) {
-		q.Admit(uint64(m.offset), uint32(len(m.bytes)), key)
-	}
+	q.Admit(uint64(m.offset), uint32(len(m.bytes)), key)
 	s.cursor = m.offset + 1
 	return true, nil
 }

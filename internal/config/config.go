@@ -26,13 +26,9 @@ type Config struct {
 	FreeReserveBytes int64 // publishes are refused when less space than this is free; 0 lets the engine choose
 	ShutdownGrace    time.Duration
 	Pprof            string // host:port for profiles; empty is off
+	PushCAFile       string // certificates that may vouch for push endpoints besides the system's; empty: none
+	Issuer           string // URL that tokens name as their issuer; empty: derived from Listen
 	Log              Log
-	REST             REST
-}
-
-// REST says who may use HTTP/JSON, beside programs.
-type REST struct {
-	Origins string // of web pages that may call, such as https://console.example.com, separated by commas; "*" is all
 }
 
 // Log says what is logged and how.

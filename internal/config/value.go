@@ -101,6 +101,30 @@ func (v *address) set(s string) error {
 func (v *address) accepts() string     { return "HOST:PORT" }
 func (v *address) placeholder() string { return "ADDR" }
 
+// base is a URL that others are made of by appending a path; it may be empty.
+type base struct{ into *string }
+
+func (v *base) set(s string) error {
+	if s == "" {
+		*v.into = s
+		return nil
+	}
+	parsed, err := url.Parse(s)
+	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Hostname() == "" {
+		return fmt.Errorf("%q is no URL of http or https", s)
+	}
+	if parsed.RawQuery != "" || parsed.Fragment != "" || parsed.User != nil || strings.HasSuffix(s, "/") {
+		return fmt.Errorf("%q has more than a host and a path", s)
+	}
+	*v.into = s
+	return nil
+}
+
+func (v *base) accepts() string {
+	return "a URL such as https://broker.example.com, without a slash at its end"
+}
+func (v *base) placeholder() string { return "URL" }
+
 // duration is a time span as Go writes it.
 type duration struct {
 	into     *time.Duration
@@ -253,28 +277,3 @@ func formatBytes(n int64) string {
 	}
 	return strconv.FormatInt(n, 10) + "B"
 }
-
-// origins is a list of web origins, separated by commas.
-type origins struct{ into *string }
-
-func (v *origins) set(s string) error {
-	var list []string
-	for origin := range strings.SplitSeq(s, ",") {
-		origin = strings.TrimSpace(origin)
-		if origin == "" {
-			continue
-		}
-		u, err := url.Parse(origin)
-		if origin != "*" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || origin != u.Scheme+"://"+u.Host) {
-			return fmt.Errorf("%q is no origin", origin)
-		}
-		list = append(list, origin)
-	}
-	*v.into = strings.Join(list, ",")
-	return nil
-}
-
-func (v *origins) accepts() string {
-	return "origins such as https://console.example.com, separated by commas, or *"
-}
-func (v *origins) placeholder() string { return "ORIGIN,..." }

@@ -44,4 +44,7 @@ const (
 	DeliveryAttemptsMax     = 100
 	DeliveryAttemptsDefault = 5
 	TransformsEnabledMax    = 5
+	PushOutstandingMax      = 3000 // messages of one subscription on their way to its endpoint
+	PushBackoffMin          = 100 * time.Millisecond
+	PushBackoffMax          = 60 * time.Second
 )

@@ -1,0 +1,108 @@
+package broker
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+
+	"github.com/posthaste-io/posthaste/internal/limit"
+)
+
+// PushTarget is what a push subscription's configuration says to whoever delivers its messages. It is never changed in place.
+type PushTarget struct {
+	Subscription string               // its full name
+	Config       *pubsubpb.PushConfig // with an endpoint
+	AckDeadline  time.Duration        // how long the endpoint may take to answer
+	Ordered      bool                 // messages keep the order of their keys
+	Retry        bool                 // has a retry policy
+}
+
+// pushTarget reads a subscription's configuration; nil when nothing is to be pushed.
+func pushTarget(c *pubsubpb.Subscription) *PushTarget {
+	if c.GetPushConfig().GetPushEndpoint() == "" || c.Detached {
+		return nil
+	}
+	return &PushTarget{
+		Subscription: c.Name,
+		Config:       c.PushConfig,
+		AckDeadline:  time.Duration(c.AckDeadlineSeconds) * time.Second,
+		Ordered:      c.EnableMessageOrdering,
+		Retry:        c.RetryPolicy != nil,
+	}
+}
+
+// PushTarget is where the subscription's messages are pushed now; nil when they are not. gone says that the subscription was deleted or
+// detached, so that what is on its way to the endpoint has no meaning any more.
+func (s *Subscription) PushTarget() (target *PushTarget, gone bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		return nil, s.ended != errDraining
+	}
+	return s.terms.push, s.terms.detached
+}
+
+// OpenPush attaches a taker for the subscription's endpoint. What it takes stays leased until the deadline when it leaves. Of an ordering
+// key it has one message at a time. FAILED_PRECONDITION when the subscription is not pushed.
+func (s *Subscription) OpenPush(deadline time.Duration) (*Taker, error) {
+	t := s.newTaker()
+	t.push, t.deadline = true, deadline
+	return t, s.attach(t)
+}
+
+// pushBackoff is how long a message waits that an endpoint refused, on a subscription without a retry policy: production's bounds of its
+// push backoff. It keeps a message that always fails from being pushed without a pause; that the endpoint as a whole fails, and the
+// whole subscription must wait, is for whoever pushes to notice.
+func pushBackoff(c *pubsubpb.Subscription, t *terms) {
+	if t.push != nil && c.RetryPolicy == nil {
+		t.rules.BackoffMin, t.rules.BackoffMax = limit.PushBackoffMin, limit.PushBackoffMax
+	}
+}
+
+// pushChanges lists the subscriptions that are or were pushed and whose configuration changed. Its lock comes last of all.
+type pushChanges struct {
+	mu      sync.Mutex
+	changed map[*Subscription]struct{}
+	bell    chan struct{}
+}
+
+// add never waits: the engine's goroutine calls it.
+func (p *pushChanges) add(s *Subscription) {
+	p.mu.Lock()
+	if p.changed == nil {
+		p.changed = make(map[*Subscription]struct{})
+	}
+	p.changed[s] = struct{}{}
+	p.mu.Unlock()
+	select {
+	case p.bell <- struct{}{}:
+	default:
+	}
+}
+
+func (p *pushChanges) take() []*Subscription {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	changed := slices.Collect(maps.Keys(p.changed))
+	p.changed = nil
+	return changed
+}
+
+// PushChanges waits until there are subscriptions that are pushed, were pushed, or are pushed otherwise than before, and gives those that
+// it has not given since they last changed: at first all that are pushed. One caller at a time. It fails when ctx ends.
+func (b *Broker) PushChanges(ctx context.Context) ([]*Subscription, error) {
+	for {
+		if changed := b.pushes.take(); len(changed) > 0 {
+			return changed, nil
+		}
+		select {
+		case <-b.pushes.bell:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
