@@ -26,9 +26,8 @@ func (h *health) set(p phase) { h.phase.Store(int32(p)) }
 // drain takes the server out of service; a failed one stays failed.
 func (h *health) drain() { h.phase.CompareAndSwap(int32(phaseReady), int32(phaseDraining)) }
 
-// handler serves /healthz (does the process work), /readyz (should it get calls) and /, which scripts made for Google's emulator
-// wait for.
-func (h *health) handler() *http.ServeMux {
+// handler serves /healthz (does the process work), /readyz (should it get calls), / for scripts made for Google's emulator, and rest.
+func (h *health) handler(rest http.Handler) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "Ok") })
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -39,6 +38,7 @@ func (h *health) handler() *http.ServeMux {
 		p := phase(h.phase.Load())
 		answerIf(w, p == phaseReady, p)
 	})
+	mux.Handle("/", rest)
 	return mux
 }
 

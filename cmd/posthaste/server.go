@@ -7,13 +7,16 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
 	"github.com/posthaste-io/posthaste/internal/config"
+	"github.com/posthaste-io/posthaste/internal/limit"
 	"github.com/posthaste-io/posthaste/internal/listen"
+	"github.com/posthaste-io/posthaste/internal/rest"
 )
 
 // storage is the broker with the engine beneath it, as the server's life cycle sees it.
@@ -59,13 +62,14 @@ func (s *server) run(ctx context.Context) error {
 	defer stop()
 	group, broken := errgroup.WithContext(serving)
 	split := listen.Split(listener, listen.Options{Log: s.log})
-	mux := s.health.handler()
+	front := rest.New(rest.Options{Origins: strings.Split(s.settings.REST.Origins, ","), Log: s.log})
+	mux := s.health.handler(front)
 	web := s.webServer(mux)
 	group.Go(func() error { return split.Run(serving) })
 	group.Go(func() error { return untilClosed(web.Serve(split.HTTP())) })
 	profiles, err := s.serveProfiles(ctx, group)
 	if err == nil {
-		err = s.serveCalls(ctx, broken, split.GRPC(), mux)
+		err = s.serveCalls(ctx, broken, split.GRPC(), front, mux)
 	}
 	_ = web.Close()
 	_ = profiles.Close()
@@ -73,8 +77,8 @@ func (s *server) run(ctx context.Context) error {
 	return errors.Join(err, group.Wait())
 }
 
-// serveCalls opens the storage, serves gRPC until it is time to stop, and closes the storage.
-func (s *server) serveCalls(ctx, broken context.Context, listener net.Listener, mux *http.ServeMux) error {
+// serveCalls opens the storage, serves gRPC and REST until it is time to stop, and closes the storage.
+func (s *server) serveCalls(ctx, broken context.Context, listener net.Listener, front *rest.Front, mux *http.ServeMux) error {
 	started := time.Now()
 	store, err := s.open(ctx, s.settings, s.log)
 	if err != nil {
@@ -90,8 +94,9 @@ func (s *server) serveCalls(ctx, broken context.Context, listener net.Listener, 
 		}
 	}
 	calls := grpc.NewServer(append(store.options(), grpc.WaitForHandlers(true))...) // rule 3
-	store.register(calls)
+	store.register(registrars{calls, front})
 	store.web(mux)
+	front.Open()
 	ended := make(chan error, 1)
 	go func() { ended <- calls.Serve(listener) }()
 	s.health.set(phaseReady)
@@ -108,11 +113,11 @@ func (s *server) serveCalls(ctx, broken context.Context, listener net.Listener, 
 			cause = fmt.Errorf("serve gRPC: %w", err)
 		}
 	}
-	return errors.Join(cause, s.drain(calls, store, cause))
+	return errors.Join(cause, s.drain(calls, front, store, cause))
 }
 
 // drain lets open calls finish within the grace period, cuts off the rest, and closes the storage.
-func (s *server) drain(calls *grpc.Server, store storage, cause error) error {
+func (s *server) drain(calls *grpc.Server, front *rest.Front, store storage, cause error) error {
 	s.health.drain()
 	if cause == nil {
 		s.log.Info("stopping", "grace", s.settings.ShutdownGrace)
@@ -125,11 +130,12 @@ func (s *server) drain(calls *grpc.Server, store storage, cause error) error {
 		close(finished)
 	}()
 	store.drain()
-	grace := time.NewTimer(s.settings.ShutdownGrace)
-	defer grace.Stop()
+	grace, expire := context.WithTimeout(context.Background(), s.settings.ShutdownGrace)
+	defer expire()
+	front.Drain(grace)
 	select {
 	case <-finished:
-	case <-grace.C:
+	case <-grace.Done():
 		s.log.Warn("calls are cut off at the end of the grace period")
 		calls.Stop()
 		<-finished
@@ -153,7 +159,7 @@ func (s *server) closeStorage(store storage) error {
 // webServer is an HTTP server that bounds what slow or greedy clients cost.
 func (s *server) webServer(handler http.Handler) *http.Server {
 	return &http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: handler, ReadHeaderTimeout: limit.HTTPHeaderTimeMax, IdleTimeout: limit.HTTPIdleTimeMax, MaxHeaderBytes: limit.HTTPHeaderBytesMax,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 }
@@ -164,4 +170,13 @@ func untilClosed(err error) error {
 		return nil
 	}
 	return fmt.Errorf("serve HTTP: %w", err)
+}
+
+// registrars makes services known to several servers.
+type registrars []grpc.ServiceRegistrar
+
+func (r registrars) RegisterService(description *grpc.ServiceDesc, service any) {
+	for _, server := range r {
+		server.RegisterService(description, service)
+	}
 }

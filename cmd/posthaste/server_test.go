@@ -173,7 +173,7 @@ func TestOnePortServesHealthAndCalls(t *testing.T) {
 		code int
 		body string
 	}{
-		"/": {200, "Ok"}, "/healthz": {200, "ready\n"}, "/readyz": {200, "ready\n"}, "/other": {404, "404 page not found\n"},
+		"/": {200, "Ok"}, "/healthz": {200, "ready\n"}, "/readyz": {200, "ready\n"}, "/other": {404, "{\n  \"error\": {\n    \"code\": 404,\n    \"message\": \"Not found: there is no method GET /other.\",\n    \"status\": \"NOT_FOUND\"\n  }\n}\n"},
 	} {
 		if code, body := r.get(path); code != want.code || body != want.body {
 			t.Errorf("GET %s: %d %q, want %d %q", path, code, body, want.code, want.body)

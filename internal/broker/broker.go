@@ -8,7 +8,8 @@
 //     and it never waits for a subscription's lock: it rings the subscription's bell instead.
 //  2. Callers that publish or manage resources. They read the maps under Broker.mu and change state by appending records only.
 //  3. Takers: subscribers' streams and pulls. Each takes its own share of a subscription's messages under Subscription.mu.
-//  4. The sweeper, which drops what is past its retention and tells the engine which space is free.
+//  4. The sweeper, which drops what is past its retention and tells the engine which space is free, and forwarders of dead letters,
+//     which exist while a subscription has any.
 //
 // Lock order: Broker.names before topic.space before Broker.mu before Subscription.mu before bell.mu.
 package broker
@@ -62,6 +63,8 @@ type Broker struct {
 	pushes    pushChanges
 	stop      context.CancelFunc
 	sweepDone chan struct{}
+
+	forwarders sync.WaitGroup // of dead letters; none begins after Drain
 }
 
 // secretKind is the kind of the ledger's documents that hold the broker's secrets. ackKeyName is the secret of the ack ids: it is kept
@@ -134,6 +137,7 @@ func (b *Broker) Close(ctx context.Context) error {
 	b.Drain()
 	b.stop()
 	<-b.sweepDone
+	b.forwarders.Wait()
 	return b.shard.Release(ctx)
 }
 

@@ -108,24 +108,39 @@ func (s *Subscription) unsettled(id *wire.AckID, v Verdict) bool {
 // Modify gives messages a new ack deadline from now; 0 gives them back at once, or after their backoff. What became of each id is
 // written to verdicts unless that is nil; an id of a message that is no longer out takes no effect.
 func (s *Subscription) Modify(ids []wire.AckID, verdicts []Verdict, deadline time.Duration) {
+	s.modifyAll(ids, verdicts, deadline, lease.Nacked)
+}
+
+// Fail gives messages back, at once or after their backoff, for a reason that their dead letters will tell.
+func (s *Subscription) Fail(ids []wire.AckID, why Reason) { s.modifyAll(ids, nil, 0, why) }
+
+func (s *Subscription) modifyAll(ids []wire.AckID, verdicts []Verdict, deadline time.Duration, why Reason) {
+	s.record(s.modifyLocked(ids, verdicts, deadline, why))
+}
+
+// modifyLocked is modifyAll under the lock; it returns what is for record.
+func (s *Subscription) modifyLocked(ids []wire.AckID, verdicts []Verdict, deadline time.Duration, why Reason) (failed journal) {
 	now := s.broker.clock.Mono()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range ids {
-		v := s.modify(now, &ids[i], deadline)
+		v := s.modify(now, &ids[i], deadline, why)
 		if verdicts != nil {
 			verdicts[i] = v
 		}
 	}
-	if s.queue != nil {
-		s.arm(now)
-		s.bell.ring(s.queue.Ready())
-		s.feedStarved()
+	if s.queue == nil {
+		return journal{}
 	}
+	failed = s.failed()
+	s.arm(now)
+	s.bell.ring(s.queue.Ready())
+	s.feedStarved()
+	return failed
 }
 
 // modify changes one deadline. The caller holds s.mu.
-func (s *Subscription) modify(now int64, id *wire.AckID, deadline time.Duration) lease.Verdict {
+func (s *Subscription) modify(now int64, id *wire.AckID, deadline time.Duration, why Reason) lease.Verdict {
 	if id.Epoch != s.broker.Epoch() || s.queue == nil {
 		return lease.Unknown
 	}
@@ -133,14 +148,15 @@ func (s *Subscription) modify(now int64, id *wire.AckID, deadline time.Duration)
 	if deadline > 0 {
 		return s.queue.Extend(now, h, id.Offset, now+int64(deadline))
 	}
-	return s.queue.Nack(now, h, id.Offset)
+	return s.queue.Fail(now, h, id.Offset, why)
 }
 
-// feedStarved wakes the takers that have credit again. The caller holds s.mu.
+// feedStarved wakes the takers that have credit again, and the forwarder if there is something for it. The caller holds s.mu.
 func (s *Subscription) feedStarved() {
 	if s.queue == nil {
 		return
 	}
+	s.bury()
 	keep := s.starved[:0]
 	for _, t := range s.starved {
 		if t.exhausted(s.queue) {
@@ -170,20 +186,25 @@ func (s *Subscription) arm(now int64) {
 }
 
 // expire offers again what was not acknowledged in time.
-func (s *Subscription) expire() {
+func (s *Subscription) expire() { s.record(s.expireLocked()) }
+
+// expireLocked is expire under the lock; it returns what is for record.
+func (s *Subscription) expireLocked() (failed journal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.wakeAt = 0
 	if s.queue == nil {
-		return
+		return journal{}
 	}
 	now := s.broker.clock.Mono()
 	s.queue.Expire(now)
+	failed = s.failed()
 	s.arm(now)
 	s.feedStarved()
 	if s.queue != nil {
 		s.bell.ring(s.queue.Ready())
 	}
+	return failed
 }
 
 // end makes every taker's next Take, and the one that waits, fail with err.

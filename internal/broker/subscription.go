@@ -42,6 +42,10 @@ type Subscription struct {
 	starved   []*Taker // without credit until something of theirs is settled
 	timer     clock.Timer
 	wakeAt    int64 // when the timer rings, by the monotonic clock; 0: it does not
+
+	failures   []lease.Failure // scratch of failed
+	forwarding bool            // a forwarder runs
+	warnedAt   int64           // when it last said in vain that dead letters cannot be forwarded, by the monotonic clock
 }
 
 // terms are what a subscription's configuration means for delivery.
@@ -54,6 +58,8 @@ type terms struct {
 	counted   bool           // subscribers are told the delivery attempt
 	push      *PushTarget    // nil: subscribers pull
 	detached  bool
+
+	deadLetterTopic string // "": none
 }
 
 func readTerms(config []byte) (terms, error) {
@@ -77,10 +83,14 @@ func readTerms(config []byte) (terms, error) {
 			ExactlyOnce: c.EnableExactlyOnceDelivery,
 			BackoffMin:  c.GetRetryPolicy().GetMinimumBackoff().AsDuration(),
 			BackoffMax:  c.GetRetryPolicy().GetMaximumBackoff().AsDuration(),
+			AttemptsMax: int(c.GetDeadLetterPolicy().GetMaxDeliveryAttempts()),
+			Journal:     c.DeadLetterPolicy != nil,
 		},
 		counted:  c.DeadLetterPolicy != nil,
 		push:     pushTarget(c),
 		detached: c.Detached,
+
+		deadLetterTopic: c.GetDeadLetterPolicy().GetDeadLetterTopic(),
 	}
 	pushBackoff(c, &t)
 	return t, nil
@@ -182,6 +192,7 @@ func (b *Broker) CreateSubscription(ctx context.Context, in *pubsubpb.Subscripti
 	if err := b.checkReferences(config, nil); err != nil {
 		return nil, err
 	}
+	b.warnOfDeadLetters(config.Name, config.GetDeadLetterPolicy().GetDeadLetterTopic())
 	return config, b.putSubscription(ctx, ledger.SubscriptionID(b.last.Add(1)), t.durable.ID, config)
 }
 
@@ -248,6 +259,7 @@ func (b *Broker) UpdateSubscription(ctx context.Context, in *pubsubpb.Subscripti
 	if err := b.checkReferences(config, mask); err != nil {
 		return nil, err
 	}
+	b.warnOfDeadLetters(name, config.GetDeadLetterPolicy().GetDeadLetterTopic())
 	return config, b.putSubscription(ctx, s.durable.ID, s.durable.Topic.ID, config)
 }
 

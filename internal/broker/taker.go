@@ -317,6 +317,7 @@ func (t *Taker) takeShare(ctx context.Context, q *lease.Queue, max int, bytesMax
 		}
 		if !found || m.offset != engine.Offset(l.Offset) || s.dropped(&l) {
 			q.Drop(l.Handle, l.Offset) // past its retention: gone from the log, or done with
+			s.bury()
 			continue
 		}
 		credit -= int64(l.Bytes)
@@ -373,7 +374,9 @@ func (s *Subscription) admit(ctx context.Context, q *lease.Queue, r *reader) (bo
 	if s.terms.rules.Ordered {
 		key = wire.OrderingKey(m.bytes)
 	}
-	q.Admit(uint64(m.offset), uint32(len(m.bytes)), key)
+	if m.offset >= s.recovered || !s.admitAgain(q, &m, key) {
+		q.Admit(uint64(m.offset), uint32(len(m.bytes)), key)
+	}
 	s.cursor = m.offset + 1
 	return true, nil
 }

@@ -29,6 +29,12 @@ type Config struct {
 	PushCAFile       string // certificates that may vouch for push endpoints besides the system's; empty: none
 	Issuer           string // URL that tokens name as their issuer; empty: derived from Listen
 	Log              Log
+	REST             REST
+}
+
+// REST says who may use HTTP/JSON, beside programs.
+type REST struct {
+	Origins string // of web pages that may call, such as https://console.example.com, separated by commas; "*" is all
 }
 
 // Log says what is logged and how.

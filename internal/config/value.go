@@ -277,3 +277,28 @@ func formatBytes(n int64) string {
 	}
 	return strconv.FormatInt(n, 10) + "B"
 }
+
+// origins is a list of web origins, separated by commas.
+type origins struct{ into *string }
+
+func (v *origins) set(s string) error {
+	var list []string
+	for origin := range strings.SplitSeq(s, ",") {
+		origin = strings.TrimSpace(origin)
+		if origin == "" {
+			continue
+		}
+		u, err := url.Parse(origin)
+		if origin != "*" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || origin != u.Scheme+"://"+u.Host) {
+			return fmt.Errorf("%q is no origin", origin)
+		}
+		list = append(list, origin)
+	}
+	*v.into = strings.Join(list, ",")
+	return nil
+}
+
+func (v *origins) accepts() string {
+	return "origins such as https://console.example.com, separated by commas, or *"
+}
+func (v *origins) placeholder() string { return "ORIGIN,..." }

@@ -28,8 +28,8 @@ type entry struct {
 	// In the chain of its key, by offset.
 	keyNext, keyPrev uint32
 	failures         uint16
-	state            state
 	reason           Reason // of the last failure
+	state            state
 }
 
 func (e *entry) attempt() uint32 { return uint32(e.failures) + 1 }

@@ -75,9 +75,12 @@ type Rules struct {
 }
 
 // Past is what a message brings along that is not new.
+//
+// One that failed as often as Rules.AttemptsMax allows is dead at once, whatever NotBefore says.
 type Past struct {
 	Failures  uint32
-	NotBefore int64 // on the queue's clock; not given out earlier
+	Reason    Reason // of the last failure
+	NotBefore int64  // on the queue's clock; not given out earlier
 }
 
 // Verdict is the answer to what a holder says about a lease.
@@ -100,20 +103,10 @@ func (v Verdict) String() string {
 	return [...]string{"done", "stale", "expired", "unknown", "unordered"}[v]
 }
 
-// Reason says how a message failed last.
-type Reason uint8
-
-const (
-	// Nacked: its holder gave it back.
-	Nacked Reason = iota
-	// DeadlineExpired: its holder said nothing in time.
-	DeadlineExpired
-)
-
-func (r Reason) String() string { return [...]string{"nacked", "expired"}[r] }
-
 // Failure is a failed delivery.
 type Failure struct {
 	Offset   uint64
 	Failures uint32 // how often the message has failed by now
+	Reason   Reason
+	Wait     time.Duration // the backoff that begins with it
 }

@@ -120,8 +120,11 @@ func (m *model) admit() {
 		return
 	}
 	msg.failures = uint32(m.r.IntN(4))
-	p := Past{Failures: msg.failures, NotBefore: m.now + m.r.Int64N(3*wheel.Tick) - wheel.Tick}
-	if p.NotBefore > m.now {
+	msg.reason = Reason(m.r.IntN(4))
+	p := Past{Failures: msg.failures, Reason: msg.reason, NotBefore: m.now + m.r.Int64N(3*wheel.Tick) - wheel.Tick}
+	if m.hopeless(msg) {
+		msg.state = dead
+	} else if p.NotBefore > m.now {
 		msg.state, msg.until = waiting, p.NotBefore
 	}
 	m.note("AdmitAt %d key %q %+v", offset, key, p)
@@ -272,14 +275,15 @@ func (m *model) sweep() {
 func (m *model) nack() {
 	if p, ok := m.handle(); ok {
 		msg, want := m.verdict(p, false)
-		got := m.q.Nack(m.now, p.handle, p.offset)
-		m.note("Nack %+v: %v", p, got)
+		why := Reason(m.r.IntN(4))
+		got := m.q.Fail(m.now, p.handle, p.offset, why)
+		m.note("Fail %+v, %v: %v", p, why, got)
 		if got != want {
-			m.failf("Nack of %+v is %v, want %v", p, got, want)
+			m.failf("Fail of %+v is %v, want %v", p, got, want)
 			return
 		}
 		if got == Done {
-			m.fail(msg, Nacked)
+			m.fail(msg, why)
 			m.sweep()
 		}
 	}
@@ -357,27 +361,36 @@ func (m *model) fail(msg *message, why Reason) {
 	m.requeue(msg)
 	msg.failures++
 	msg.reason = why
-	if m.rules.Journal {
-		m.failed = append(m.failed, Failure{msg.offset, msg.failures})
-	}
-	if m.rules.AttemptsMax > 0 && int(msg.failures) >= m.rules.AttemptsMax {
+	if m.hopeless(msg) {
 		msg.state = dead
-		return
+	} else {
+		m.delay(msg, 0)
 	}
-	m.delay(msg)
+	if m.rules.Journal {
+		f := Failure{Offset: msg.offset, Failures: msg.failures, Reason: why}
+		if msg.state == waiting {
+			f.Wait = time.Duration(msg.until - m.now)
+		}
+		m.failed = append(m.failed, f)
+	}
 }
 
-// delay lets a message wait for as long as the queue chose, within what the rules say.
-func (m *model) delay(msg *message) {
+func (m *model) hopeless(msg *message) bool {
+	return m.rules.AttemptsMax > 0 && int(msg.failures) >= m.rules.AttemptsMax
+}
+
+// delay lets a message wait for as long as the queue chose, within what the rules say and not shorter than asked.
+func (m *model) delay(msg *message, atLeast time.Duration) {
 	msg.state = ready
-	if m.rules.BackoffMin <= 0 {
+	if m.rules.BackoffMin <= 0 && atLeast <= 0 {
 		return
 	}
 	least := m.rules.BackoffMin
 	for range max(msg.failures, 1) - 1 {
 		least = min(2*least, m.rules.BackoffMax)
 	}
-	most := min(least+least/10, max(m.rules.BackoffMax, m.rules.BackoffMin))
+	most := max(atLeast, min(least+least/10, max(m.rules.BackoffMax, m.rules.BackoffMin)))
+	least = max(least, atLeast)
 	until, ok := m.q.wheel.At(msg.slot)
 	if wait := time.Duration(until - m.now); !ok || wait < least || wait > most {
 		m.failf("message %d waits %v (%v) after %d failures, want %v to %v", msg.offset, wait, ok, msg.failures, least, most)
@@ -410,7 +423,11 @@ func (m *model) expire() {
 }
 
 func (m *model) bury() {
+	could := m.q.Burials()
 	l, why, ok := m.q.Dead()
+	if could != ok {
+		m.failf("Burials is %v, Dead gives %v", could, ok)
+	}
 	m.note("Dead: %+v %v %v", l, why, ok)
 	for _, msg := range m.sorted() {
 		if !ok && msg.state == dead && len(m.earlier(msg)) == 0 {
@@ -424,6 +441,13 @@ func (m *model) bury() {
 	if msg == nil || msg.state != dead || len(m.earlier(msg)) > 0 || l.Attempt != msg.failures || why != msg.reason || l.Slot != msg.slot {
 		m.failf("Dead is %+v, %v, of %+v", l, why, msg)
 		return
+	}
+	if msg.turn == 0 {
+		if h := l.Handle; h.Turn == 0 || m.turns[h] {
+			m.failf("a dead message has the handle %+v", h)
+		}
+		m.turns[l.Handle] = true
+		msg.turn = l.Turn
 	}
 	msg.state = forward
 	m.forwards = append(m.forwards, past{l.Handle, l.Offset})
@@ -448,12 +472,13 @@ func (m *model) forwarded() {
 		}
 		return
 	}
-	m.note("ForwardFailed %+v", p)
-	if m.q.ForwardFailed(m.now, p.handle, p.offset) != there {
+	wait := time.Duration(m.r.Int64N(int64(3*wheel.Tick)) - int64(wheel.Tick))
+	m.note("ForwardFailed %+v, wait %v", p, wait)
+	if m.q.ForwardFailed(m.now, p.handle, p.offset, wait) != there {
 		m.failf("ForwardFailed of %+v is %v", p, !there)
 	}
 	if there {
-		m.delay(msg)
+		m.delay(msg, wait)
 	}
 }
 

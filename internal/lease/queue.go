@@ -133,7 +133,12 @@ func (q *Queue) Admit(offset uint64, bytes uint32, key []byte) {
 func (q *Queue) AdmitAt(now int64, offset uint64, bytes uint32, key []byte, p Past) {
 	slot := q.admit(offset, bytes, key)
 	e := q.entries.at(slot)
-	e.failures = uint16(min(p.Failures, math.MaxUint16))
+	e.failures, e.reason = uint16(min(p.Failures, math.MaxUint16)), p.Reason
+	if q.hopeless(e) {
+		q.become(e, dead)
+		q.bury(slot, e)
+		return
+	}
 	if p.NotBefore > now {
 		q.become(e, waiting)
 		q.wheel.Set(now, slot, p.NotBefore)

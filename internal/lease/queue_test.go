@@ -383,7 +383,7 @@ func TestFailedForwardIsDeliveredAgain(t *testing.T) {
 	l, _ := q.Take(0, 0, unlimited, second)
 	q.Nack(0, l.Handle, 7)
 	d, _, _ := q.Dead()
-	if !q.ForwardFailed(0, d.Handle, 7) || q.Has(0) {
+	if !q.ForwardFailed(0, d.Handle, 7, 0) || q.Has(0) {
 		t.Fatal("back at once")
 	}
 	q.Expire(2 * second)
@@ -398,7 +398,7 @@ func TestFailuresAreKeptForTheLog(t *testing.T) {
 	leases := takeAll(q, 0, 0)
 	q.Nack(0, leases[0].Handle, 0)
 	q.Expire(11 * second)
-	if got, want := q.Failures(nil), []Failure{{0, 1}, {1, 1}}; !slices.Equal(got, want) {
+	if got, want := q.Failures(nil), []Failure{{Offset: 0, Failures: 1}, {Offset: 1, Failures: 1, Reason: DeadlineExpired}}; !slices.Equal(got, want) {
 		t.Fatalf("failures %v, want %v", got, want)
 	}
 	if got := q.Failures(nil); len(got) != 0 {

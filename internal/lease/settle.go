@@ -1,5 +1,7 @@
 package lease
 
+import "time"
+
 // Ack says that a message is done. Without ExactlyOnce any handle of it will do, as long as the queue has the message; what the queue
 // does not have may be acknowledged elsewhere.
 func (q *Queue) Ack(now int64, h Handle, offset uint64) Verdict {
@@ -24,6 +26,11 @@ func (q *Queue) Ack(now int64, h Handle, offset uint64) Verdict {
 
 // Nack says that a message could not be handled: it failed.
 func (q *Queue) Nack(now int64, h Handle, offset uint64) Verdict {
+	return q.Fail(now, h, offset, Nacked)
+}
+
+// Fail is Nack for an owner that knows better why the message failed.
+func (q *Queue) Fail(now int64, h Handle, offset uint64, why Reason) Verdict {
 	e := q.find(h, offset)
 	if e == nil {
 		return Unknown
@@ -31,7 +38,7 @@ func (q *Queue) Nack(now int64, h Handle, offset uint64) Verdict {
 	if v := q.valid(now, h, e); v != Done {
 		return v
 	}
-	q.fail(now, h.Slot, e, Nacked)
+	q.fail(now, h.Slot, e, why)
 	return Done
 }
 
@@ -135,21 +142,28 @@ func (q *Queue) fail(now int64, slot uint32, e *entry, why Reason) {
 	if e.failures++; e.failures == 0 {
 		e.failures--
 	}
-	if q.rules.Journal {
-		q.failed = append(q.failed, Failure{Offset: e.offset, Failures: uint32(e.failures)})
-	}
-	if most := q.rules.AttemptsMax; most > 0 && int(e.failures) >= most {
+	wait := int64(0)
+	if q.hopeless(e) {
 		q.become(e, dead)
 		q.bury(slot, e)
 	} else {
-		q.delay(now, slot, e)
+		wait = q.backoff(e.failures)
+		q.delay(now, slot, e, wait)
+	}
+	if q.rules.Journal {
+		q.failed = append(q.failed, Failure{Offset: e.offset, Failures: uint32(e.failures), Reason: why, Wait: time.Duration(wait)})
 	}
 	q.dismiss(holder)
 }
 
-// delay lets a message wait for its backoff.
-func (q *Queue) delay(now int64, slot uint32, e *entry) {
-	if wait := q.backoff(e.failures); wait > 0 {
+// hopeless says whether a message failed as often as the rules allow.
+func (q *Queue) hopeless(e *entry) bool {
+	return q.rules.AttemptsMax > 0 && int(e.failures) >= q.rules.AttemptsMax
+}
+
+// delay lets a message wait before it is offered again.
+func (q *Queue) delay(now int64, slot uint32, e *entry, wait int64) {
+	if wait > 0 {
 		q.become(e, waiting)
 		q.wheel.Set(now, slot, now+wait)
 		return
@@ -204,6 +218,9 @@ func (q *Queue) Dead() (l Lease, why Reason, ok bool) {
 	e := q.entries.at(slot)
 	q.unlink(e)
 	q.become(e, forward)
+	if e.turn == 0 {
+		e.turn = q.turns.next() // it was never given out; the owner needs a handle
+	}
 	return Lease{Handle: Handle{Slot: slot, Turn: e.turn}, Offset: e.offset, Bytes: e.bytes, Attempt: uint32(e.failures)}, e.reason, true
 }
 
@@ -218,14 +235,17 @@ func (q *Queue) Forwarded(h Handle, offset uint64) bool {
 	return true
 }
 
-// ForwardFailed says that a dead message could not be forwarded: it is delivered again, after its backoff, and is dead again if that
-// fails too. False means that the queue was reset meanwhile.
-func (q *Queue) ForwardFailed(now int64, h Handle, offset uint64) bool {
+// Burials says whether Dead has a message to give.
+func (q *Queue) Burials() bool { return q.first(q.graves) != 0 }
+
+// ForwardFailed says that a dead message could not be forwarded: it is delivered again, after its backoff and no earlier than after the
+// wait, and is dead again if that fails too. False means that the queue was reset meanwhile.
+func (q *Queue) ForwardFailed(now int64, h Handle, offset uint64, wait time.Duration) bool {
 	e := q.find(h, offset)
 	if e == nil || e.state != forward || e.turn != h.Turn {
 		return false
 	}
 	q.become(e, behind)
-	q.delay(now, h.Slot, e)
+	q.delay(now, h.Slot, e, max(int64(wait), q.backoff(e.failures)))
 	return true
 }

@@ -21,7 +21,8 @@ const checkpointVersion = 3
 //	byte version · v last · v kinds · kind* · v topics · topic* · v subscriptions · subscription*
 //	kind         = s kind · v documents · (s name · s body)*
 //	topic        = v id · v end · v deleted · s name · s config
-//	subscription = v id · v topic · s name · s config · v start · v seeks · v epoch · v time · v stale · s acked
+//	subscription = v id · v topic · s name · s config · v start · v seeks · v epoch · v time · v stale · s acked · v failures · failure*
+//	failure      = v at · v offset · v failures · v reason · v wait
 //
 // Equal ledgers give equal bytes: everything is in the order of its number or key.
 func (l *Ledger) Save(w io.Writer) error {
@@ -78,16 +79,17 @@ func (t *Topic) append(b []byte) []byte {
 
 func (s *Subscription) append(b, scratch []byte) (_, _ []byte) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	scratch = s.acked.AppendBinary(scratch)
 	seeks, sought := s.seeks, s.sought
-	s.mu.Unlock()
 	b = binary.AppendUvarint(b, uint64(s.ID))
 	b = binary.AppendUvarint(b, uint64(s.Topic.ID))
 	b = appendString(b, s.Name)
 	b = append(binary.AppendUvarint(b, uint64(len(s.Config))), s.Config...)
 	b = binary.AppendUvarint(b, uint64(s.Start))
 	b = sought.append(binary.AppendUvarint(b, seeks))
-	return append(binary.AppendUvarint(b, uint64(len(scratch))), scratch...), scratch
+	b = append(binary.AppendUvarint(b, uint64(len(scratch))), scratch...)
+	return s.appendFailures(b), scratch
 }
 
 var errCheckpoint = errors.New("ledger: malformed checkpoint")
@@ -144,6 +146,9 @@ func (l *Ledger) restoreSubscription(r *source) error {
 	var err error
 	if s.acked, err = ackset.Decode(acked); err != nil {
 		return fmt.Errorf("%w: subscription %d: %w", errCheckpoint, s.ID, err)
+	}
+	if err := s.restoreFailures(r); err != nil {
+		return err
 	}
 	s.Topic.subscriptions++
 	l.subscriptions[s.ID] = s

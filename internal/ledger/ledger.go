@@ -43,10 +43,11 @@ type Subscription struct {
 	Config []byte        // never changed in place
 	Start  engine.Offset // of the first message after the subscription's creation
 
-	mu     sync.Mutex
-	acked  ackset.Set
-	seeks  uint64
-	sought Sought
+	mu       sync.Mutex
+	acked    ackset.Set
+	seeks    uint64
+	sought   Sought
+	failures map[engine.Offset]Failure // of messages that are not acknowledged; nil when there are none
 }
 
 // Floor is the offset below which the subscription is done with everything. Safe for concurrent use.
@@ -165,6 +166,8 @@ func (l *Ledger) Apply(r *engine.Record) (Change, error) {
 		return l.ackedBefore(&n), nil
 	case OpSeek:
 		return l.seek(&n), nil
+	case OpFailed:
+		return l.failed(&n)
 	case OpDocument:
 		l.putDocument(n.kind, n.name, n.bytes())
 		return Change{Op: OpDocument, Kind: n.kind, Name: n.name}, nil
@@ -263,6 +266,7 @@ func (l *Ledger) acked(n *note) (Change, error) {
 	}
 	for _, run := range l.runs {
 		s.acked.AddRange(run.From, run.To)
+		s.forgetFailures(run)
 	}
 	return Change{Op: OpAcked, Topic: s.Topic, Subscription: s}, nil
 }
@@ -278,6 +282,7 @@ func (l *Ledger) ackedBefore(n *note) Change {
 		return Change{Op: OpAckedBefore}
 	}
 	s.acked.AddRange(s.acked.Floor(), n.topic)
+	s.forgetFailures(ackset.Run{From: 0, To: n.topic})
 	return Change{Op: OpAckedBefore, Topic: s.Topic, Subscription: s}
 }
 

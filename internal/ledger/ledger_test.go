@@ -77,7 +77,9 @@ func TestADeletedTopicStaysUntilNoSubscriptionKnowsIt(t *testing.T) {
 	if l.Topic(1) != nil || l.Subscription(2) != nil {
 		t.Error("something is left")
 	}
-	for _, late := range [][]byte{AppendAcked(nil, 2, 0, []uint64{1}), AppendAckedBefore(nil, 2, 0, 9), AppendSeek(nil, 2, Seek{}), AppendTopicDeleted(nil, 1), AppendSubscriptionDeleted(nil, 2)} {
+	late := [][]byte{AppendAcked(nil, 2, 0, []uint64{1}), AppendAckedBefore(nil, 2, 0, 9), AppendSeek(nil, 2, Seek{}),
+		AppendFailed(nil, 2, 0, []Failure{{Offset: 1, Failures: 1}}), AppendTopicDeleted(nil, 1), AppendSubscriptionDeleted(nil, 2)}
+	for _, late := range late {
 		if c := apply(t, l, noted(late)); c.Topic != nil || c.Subscription != nil {
 			t.Errorf("%s changed something: %+v", Describe(late), c)
 		}
@@ -113,7 +115,7 @@ func randomRecord(rng *rand.Rand, l *Ledger) engine.Record {
 	topic := engine.TopicID(rng.Uint64N(l.last+1) + 1)
 	sub := SubscriptionID(rng.Uint64N(l.last+1) + 1)
 	config := []byte(fmt.Sprint("config ", rng.IntN(1000)))
-	switch rng.IntN(14) {
+	switch rng.IntN(15) {
 	case 0:
 		return noted(AppendTopic(nil, engine.TopicID(l.last+1), fmt.Sprint("topic", rng.IntN(9)), config))
 	case 1:
@@ -134,6 +136,13 @@ func randomRecord(rng *rand.Rand, l *Ledger) engine.Record {
 			return noted(AppendDocumentDeleted(nil, kind, name))
 		}
 		return noted(AppendDocument(nil, kind, name, config))
+	case 10:
+		var failures []Failure
+		for range rng.IntN(20) {
+			failures = append(failures, Failure{Offset: engine.Offset(rng.Uint64N(300)), Failures: 1 + rng.Uint32N(9), Reason: uint16(rng.IntN(600)),
+				AtMillis: rng.Int64N(1 << 50), WaitMillis: rng.Uint32N(600_000)})
+		}
+		return noted(AppendFailed(nil, sub, seeksOf(rng, l, sub), failures))
 	case 5:
 		return noted(AppendAckedBefore(nil, sub, seeksOf(rng, l, sub), engine.Offset(rng.IntN(200))))
 	case 9:

@@ -21,11 +21,12 @@ type Op byte
 //	OpSubscriptionDeleted op v:id
 //	OpAcked               op v:id v:seeks …offsets (package ackset)
 //	OpAckedBefore         op v:id v:seeks v:offset      everything before the offset is done
+//	OpFailed              op v:id v:seeks v:at (v:offset v:failures v:reason v:wait)*   at in Unix milliseconds, wait in milliseconds
 //	OpDocument            op s:kind s:name …body
 //	OpDocumentDeleted     op s:kind s:name
 //	OpSeek                op v:id v:epoch v:time v:stale v:before v:open
 //
-// seeks is how many seeks of the subscription had been applied when the acknowledgement was made.
+// seeks is how many seeks of the subscription had been applied when the acknowledgement was made, or the failure.
 const (
 	OpBlock               Op = 0 // not a note: the record is a block
 	OpTopic               Op = 1
@@ -34,13 +35,14 @@ const (
 	OpSubscriptionDeleted Op = 4
 	OpAcked               Op = 5
 	OpAckedBefore         Op = 6
+	OpFailed              Op = 7
 	OpDocument            Op = 8
 	OpDocumentDeleted     Op = 9
 	OpSeek                Op = 10
 )
 
 // opNames is for people who read a dump.
-var opNames = [...]string{"block", "topic", "topic deleted", "subscription", "subscription deleted", "acked", "acked before", "", "document", "document deleted",
+var opNames = [...]string{"block", "topic", "topic deleted", "subscription", "subscription deleted", "acked", "acked before", "failed", "document", "document deleted",
 	"seek"}
 
 func (o Op) String() string {
@@ -144,7 +146,7 @@ func parseNote(b []byte) (n note, err error) {
 		n.name = r.text()
 	case OpAcked:
 		n.seeks = r.number()
-	case OpAckedBefore:
+	case OpAckedBefore, OpFailed:
 		n.seeks, n.topic = r.number(), r.number()
 	case OpSeek:
 		n.seek = r.seek()
@@ -214,6 +216,8 @@ func Describe(body []byte) string {
 		return err.Error()
 	case n.op == OpAcked:
 		return n.describeAcked()
+	case n.op == OpFailed:
+		return n.describeFailed()
 	case n.op == OpAckedBefore:
 		return fmt.Sprintf("acked before subscription=%d offset=%d", n.id, n.topic)
 	case n.op == OpDocument:
@@ -230,7 +234,7 @@ func Describe(body []byte) string {
 	return fmt.Sprintf("%v %d", n.op, n.id)
 }
 
-// Structural says whether a note changes which resources there are or how they are configured, rather than what is acknowledged.
+// Structural says whether a note changes which resources there are or how they are configured, rather than what became of messages.
 func Structural(body []byte) bool {
-	return len(body) > 0 && Op(body[0]) != OpAcked && Op(body[0]) != OpAckedBefore
+	return len(body) > 0 && Op(body[0]) != OpAcked && Op(body[0]) != OpAckedBefore && Op(body[0]) != OpFailed
 }

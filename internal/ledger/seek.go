@@ -74,5 +74,6 @@ func (l *Ledger) seek(n *note) Change {
 // moved makes everything that was said before a seek void. The caller holds s.mu.
 func (s *Subscription) moved(sought Sought) {
 	s.seeks++
+	s.failures = nil
 	s.sought = sought
 }

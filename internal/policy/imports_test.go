@@ -48,6 +48,8 @@ var order = []row{
 	{"internal/push", "internal/broker internal/lease internal/wire internal/limit internal/clock " + api},
 	{"internal/google", "cloud.google.com/go/iam/apiv1/iampb internal/broker internal/catalog internal/wire internal/limit google.golang.org/grpc/... google.golang.org/genproto/googleapis/rpc/errdetails " + api},
 
+	{"internal/rest", "internal/wire internal/limit google.golang.org/grpc google.golang.org/grpc/mem google.golang.org/genproto/googleapis/... " + api},
+
 	// What judges the broker. None of it shares code with the broker, or the broker's mistakes with it.
 	{"check", ""},
 	{"check/cmd", "check"},

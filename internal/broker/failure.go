@@ -1,0 +1,71 @@
+package broker
+
+import (
+	"slices"
+	"time"
+
+	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/lease"
+	"github.com/posthaste-io/posthaste/internal/ledger"
+)
+
+// Reason says how a delivery failed.
+type Reason = lease.Reason
+
+// failuresNoteMax bounds how many failures stand in one note: millions of leases may end at one moment.
+const failuresNoteMax = 10_000
+
+// journal is what failed at a subscription and is to outlive the process.
+type journal struct {
+	failures []ledger.Failure
+	seeks    uint64
+}
+
+// failed is what failed in the queue since the last call. The caller holds s.mu, and hands it to record after it has let go of it.
+func (s *Subscription) failed() journal {
+	if s.queue == nil || !s.terms.rules.Journal {
+		return journal{}
+	}
+	s.failures = s.queue.Failures(s.failures[:0])
+	if len(s.failures) == 0 {
+		return journal{}
+	}
+	at := s.broker.clock.Wall() / int64(time.Millisecond)
+	list := make([]ledger.Failure, len(s.failures))
+	for i, f := range s.failures {
+		list[i] = ledger.Failure{Offset: engine.Offset(f.Offset), Failures: f.Failures, Reason: uint16(f.Reason),
+			AtMillis: at, WaitMillis: uint32(f.Wait.Milliseconds())}
+	}
+	if cap(s.failures) > failuresNoteMax {
+		s.failures = nil
+	}
+	return journal{list, s.seeks}
+}
+
+// record gives failures to the log. Nobody waits for it: a crash in the next milliseconds forgets a failure or two. A log that takes
+// nothing any more says so by Failed.
+func (s *Subscription) record(j journal) {
+	for some := range slices.Chunk(j.failures, failuresNoteMax) {
+		note := ledger.AppendFailed(nil, s.durable.ID, j.seeks, some)
+		_ = s.broker.shard.Enqueue([]engine.Record{{Kind: engine.KindNote, Body: note}})
+	}
+}
+
+// admitAgain admits a message that failed before a restart: it goes on where it was, in its backoff too. False when it did not fail.
+// The caller holds s.mu.
+func (s *Subscription) admitAgain(q *lease.Queue, m *message, key []byte) bool {
+	f, failed := s.durable.Failure(m.offset)
+	if !failed {
+		return false
+	}
+	wait := time.Duration(f.WaitMillis) * time.Millisecond
+	passed := time.Duration(s.broker.clock.Wall() - f.AtMillis*int64(time.Millisecond))
+	now := s.broker.clock.Mono()
+	// The wall clock may have been set meanwhile: no wait is longer than it was to begin with.
+	left := min(max(0, wait-passed), wait)
+	past := lease.Past{Failures: f.Failures, Reason: Reason(f.Reason), NotBefore: now + int64(left)}
+	q.AdmitAt(now, uint64(m.offset), uint32(len(m.bytes)), key, past)
+	s.arm(now)
+	s.bury()
+	return true
+}

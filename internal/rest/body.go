@@ -1,0 +1,134 @@
+package rest
+
+import (
+	"compress/gzip"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/posthaste-io/posthaste/internal/limit"
+	"github.com/posthaste-io/posthaste/internal/wire"
+)
+
+// budget bounds the memory that the bodies of all open calls take together. It is safe for concurrent use.
+type budget struct{ used atomic.Int64 }
+
+// take is false, and takes nothing, when there is too little left.
+func (b *budget) take(bytes int) bool {
+	if b.used.Add(int64(bytes)) > limit.RESTBodiesBytesMax {
+		b.used.Add(-int64(bytes))
+		return false
+	}
+	return true
+}
+
+func (b *budget) giveBack(bytes int) { b.used.Add(-int64(bytes)) }
+
+// body is a request's body in memory, which counts against the budget until it is released.
+type body struct {
+	text   []byte
+	budget *budget
+	taken  int
+}
+
+// bodyBytesFirst is what a body may take before the client has sent that much.
+const bodyBytesFirst = 256 << 10
+
+var (
+	errBodyTooLarge = wire.RequestTooLarge(limit.RESTBodyBytesMax)
+	errBusy         = status.Error(codes.Unavailable, "The server holds as many request bodies as it has memory for. Try again later.")
+)
+
+// read takes in the body of a request, as fast as memory and time allow and no larger than limit.RESTBodyBytesMax, compressed or not.
+// Memory is taken as bytes come, not as they are announced.
+func (b *body) read(w http.ResponseWriter, r *http.Request) error {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
+	if r.ContentLength > limit.RESTBodyBytesMax {
+		return errBodyTooLarge
+	}
+	connection := http.NewResponseController(w)
+	if err := connection.SetReadDeadline(time.Now().Add(limit.RESTBodyTimeMax)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return status.Errorf(codes.Internal, "set the time for a request's body: %v", err)
+	}
+	source, err := decompressed(r)
+	if err != nil {
+		return err
+	}
+	first := bodyBytesFirst
+	if r.ContentLength >= 0 && r.Header.Get("Content-Encoding") == "" {
+		first = min(first, int(r.ContentLength)+1)
+	}
+	if err := b.fill(source, first); err != nil {
+		return err
+	}
+	// Without a deadline from here on: the server's own reading ahead, which notices when the client leaves, must not fail.
+	if err := connection.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return status.Errorf(codes.Internal, "lift the time for a request's body: %v", err)
+	}
+	return nil
+}
+
+func (b *body) fill(source io.Reader, capacity int) error {
+	if err := b.grow(capacity); err != nil {
+		return err
+	}
+	for {
+		if len(b.text) == cap(b.text) {
+			if err := b.grow(min(2*cap(b.text), limit.RESTBodyBytesMax+1)); err != nil {
+				return err
+			}
+		}
+		n, err := source.Read(b.text[len(b.text):cap(b.text)])
+		b.text = b.text[:len(b.text)+n]
+		switch {
+		case len(b.text) > limit.RESTBodyBytesMax:
+			return errBodyTooLarge
+		case err == io.EOF:
+			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return status.Errorf(codes.DeadlineExceeded, "The request's body did not arrive within %v.", limit.RESTBodyTimeMax)
+		case err != nil:
+			return status.Errorf(codes.InvalidArgument, "The request's body cannot be read: %v.", err)
+		}
+	}
+}
+
+// grow gives the body room for size bytes, for which twice as much is taken: the encoded request grows to about the same size.
+func (b *body) grow(size int) error {
+	if !b.budget.take(2 * (size - cap(b.text))) {
+		return errBusy
+	}
+	b.taken += 2 * (size - cap(b.text))
+	b.text = append(make([]byte, 0, size), b.text...)[:len(b.text):size]
+	return nil
+}
+
+func (b *body) release() {
+	b.budget.giveBack(b.taken)
+	b.text, b.taken = nil, 0
+}
+
+// decompressed is the body without its content encoding.
+func decompressed(r *http.Request) (io.Reader, error) {
+	switch encoding := strings.ToLower(r.Header.Get("Content-Encoding")); encoding {
+	case "", "identity":
+		return r.Body, nil
+	case "gzip", "x-gzip":
+		plain, err := gzip.NewReader(r.Body)
+		if err != nil {
+			return nil, status.Errorf(codes.InvalidArgument, "The request's body is not compressed with gzip, as its Content-Encoding says: %v.", err)
+		}
+		return plain, nil
+	default:
+		return nil, status.Errorf(codes.InvalidArgument, "The Content-Encoding %.50q is not supported; gzip is.", encoding)
+	}
+}
