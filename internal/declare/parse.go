@@ -225,5 +225,5 @@ func decode(node *yaml.Node, into proto.Message) error {
 			return mistake(node.Line+line-1, "%s", parts[2])
 		}
 	}
-	return mistake(node.Line, "%s", strings.TrimLeft(strings.TrimPrefix(err.Error(), "proto:"), "  "))
+	return mistake(node.Line, "%s", strings.TrimSpace(strings.TrimPrefix(err.Error(), "proto:")))
 }

@@ -56,6 +56,7 @@ var order = []row{
 	{"chaos", ""},
 	{"chaos/process", ""},
 	{"blackbox", ""},
+	{"blackbox/clients", ""},
 	{"mutation", ""},
 	{"internal/policy", ""},
 	{"bench/report", ""},
