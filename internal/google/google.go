@@ -1,4 +1,4 @@
-// Package google speaks google.pubsub.v1 over gRPC: it translates requests into calls of package broker and back.
+// Package google speaks google.pubsub.v1 and v1beta2 over gRPC: it translates requests into calls of package broker and back.
 //
 // The hot methods (Publish, Pull, StreamingPull, Acknowledge, ModifyAckDeadline) carry bytes that gRPC does not decode; package wire
 // scans them. All others go the ordinary way. A request that is not a valid encoding is the client's mistake in both: it gets
@@ -52,6 +52,8 @@ func Register(s grpc.ServiceRegistrar, b *broker.Broker) {
 	s.RegisterService(&publisher, front)
 	s.RegisterService(&subscriber, front)
 	s.RegisterService(&accessPolicy, front)
+	s.RegisterService(olderService(&publisher), front)
+	s.RegisterService(olderService(&subscriber), front)
 }
 
 // method describes a unary method whose messages are decoded in the ordinary way.

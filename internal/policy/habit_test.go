@@ -33,6 +33,9 @@ func TestPackagesHaveNamesThatSayWhatIsInThem(t *testing.T) {
 func TestNothingRunsByBeingImported(t *testing.T) {
 	tree := load(t)
 	for _, file := range tree.code {
+		if file.generated {
+			continue // messages must be known before anything can use them
+		}
 		for _, declared := range file.ast.Decls {
 			if function, is := declared.(*ast.FuncDecl); is && function.Recv == nil && function.Name.Name == "init" {
 				t.Errorf("%s: init function", tree.place(function.Pos()))

@@ -44,9 +44,10 @@ var order = []row{
 
 	// The core, then the fronts, which translate onto it.
 	{"internal/broker", "internal/engine internal/ledger internal/lease internal/ackset internal/wheel internal/catalog internal/filter internal/iam internal/wire internal/limit internal/clock cloud.google.com/go/iam/apiv1/iampb " + api},
+	{"internal/google/v1beta2pb", "google.golang.org/protobuf/..."},
 	{"internal/oidc", "internal/clock github.com/go-jose/go-jose/v4/..."},
 	{"internal/push", "internal/broker internal/lease internal/wire internal/limit internal/clock " + api},
-	{"internal/google", "cloud.google.com/go/iam/apiv1/iampb internal/broker internal/catalog internal/wire internal/limit google.golang.org/grpc/... google.golang.org/genproto/googleapis/rpc/errdetails " + api},
+	{"internal/google", "internal/google/v1beta2pb cloud.google.com/go/iam/apiv1/iampb internal/broker internal/catalog internal/wire internal/limit google.golang.org/grpc/... google.golang.org/genproto/googleapis/rpc/errdetails " + api},
 
 	{"internal/rest", "internal/wire internal/limit google.golang.org/grpc google.golang.org/grpc/mem google.golang.org/genproto/googleapis/... " + api},
 

@@ -80,11 +80,40 @@ func rulesOf(rpc protoreflect.MethodDescriptor) []*annotations.HttpRule {
 	if rules := serviceRules[rpc.FullName()]; rules != nil {
 		return rules
 	}
+	if now, is := currentMethod(rpc); is {
+		return likeRules(rulesOf(now))
+	}
 	rule, is := proto.GetExtension(rpc.Options(), annotations.E_Http).(*annotations.HttpRule)
 	if !is || rule == nil {
 		return nil
 	}
 	return append([]*annotations.HttpRule{rule}, rule.GetAdditionalBindings()...)
+}
+
+// currentMethod finds the RPC of google.pubsub.v1 that one of v1beta2, whose definition has no rules, shares its paths with.
+func currentMethod(rpc protoreflect.MethodDescriptor) (now protoreflect.MethodDescriptor, is bool) {
+	rest, is := strings.CutPrefix(string(rpc.FullName()), "google.pubsub.v1beta2.")
+	if !is {
+		return nil, false
+	}
+	found, err := protoregistry.GlobalFiles.FindDescriptorByName("google.pubsub.v1." + protoreflect.FullName(rest))
+	if err != nil {
+		return nil, false
+	}
+	now, is = found.(protoreflect.MethodDescriptor)
+	return now, is
+}
+
+// likeRules are rules of v1 for v1beta2.
+func likeRules(rules []*annotations.HttpRule) []*annotations.HttpRule {
+	older := make([]*annotations.HttpRule, 0, len(rules))
+	for _, rule := range rules {
+		method, path := pattern(rule)
+		path = "/v1beta2/" + strings.TrimPrefix(path, "/v1/")
+		custom := &annotations.CustomHttpPattern{Kind: method, Path: path}
+		older = append(older, &annotations.HttpRule{Pattern: &annotations.HttpRule_Custom{Custom: custom}, Body: rule.GetBody()})
+	}
+	return older
 }
 
 // serviceRules are rules that stand in the product's service configuration instead of the definition: which resources have IAM policies.

@@ -1,0 +1,9 @@
+#!/bin/sh
+# Makes pubsub.pb.go from pubsub.proto, in this directory. Needs Go, Python 3 and the network; leaves nothing else behind.
+set -eu
+tools=$(mktemp -d)
+trap 'rm -rf "$tools"' EXIT
+python3 -m venv "$tools/venv"
+"$tools/venv/bin/pip" install --quiet --disable-pip-version-check grpcio-tools==1.85.1
+go build -o "$tools/protoc-gen-go" google.golang.org/protobuf/cmd/protoc-gen-go # the version of go.mod
+"$tools/venv/bin/python" -m grpc_tools.protoc -I.. --plugin="$tools/protoc-gen-go" --go_out=.. --go_opt=paths=source_relative v1beta2pb/pubsub.proto
