@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/posthaste-io/posthaste/bench/load"
+	"github.com/posthaste-io/posthaste/internal/text"
 )
 
 // benching is one bench command.
@@ -131,7 +132,7 @@ func (b *benching) run(ctx context.Context, server *connection) (err error) {
 			continue
 		}
 		if terminal(b.app.errs) {
-			fmt.Fprintf(b.app.errs, "\r%s for %s …\x1b[K", w.name, spanText(time.Duration(b.duration)))
+			fmt.Fprintf(b.app.errs, "\r%s for %s …\x1b[K", w.name, text.SpanText(time.Duration(b.duration)))
 		}
 		r, err := b.measure(ctx, w)
 		if terminal(b.app.errs) {

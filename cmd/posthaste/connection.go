@@ -102,6 +102,7 @@ func (c *connection) failed(err error, format string, args ...any) error {
 // Full names for short ids; a name with a slash is taken to be full.
 func (c *connection) topic(name string) string        { return c.full("topics", name) }
 func (c *connection) subscription(name string) string { return c.full("subscriptions", name) }
+func (c *connection) snapshot(name string) string     { return c.full("snapshots", name) }
 
 func (c *connection) full(collection, name string) string {
 	if strings.Contains(name, "/") {

@@ -8,6 +8,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/posthaste-io/posthaste/internal/text"
 )
 
 // Exit codes, which the help of the root command lists.
@@ -64,7 +66,7 @@ const dialing = `connection error: desc = "transport: Error while dialing: `
 
 func (e *callError) Error() string {
 	s := status.Convert(e.err)
-	message := oneLine(s.Message())
+	message := text.OneLine(s.Message())
 	if reason, unreached := strings.CutPrefix(message, dialing); unreached {
 		message = fmt.Sprintf("no server at %s: %s", e.address, strings.TrimSuffix(reason, `"`))
 	}
@@ -86,14 +88,4 @@ func codeName(c codes.Code) string {
 		name.WriteRune(unicode.ToUpper(r))
 	}
 	return name.String()
-}
-
-// oneLine keeps a message from breaking the line that it is printed on.
-func oneLine(message string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, message)
 }

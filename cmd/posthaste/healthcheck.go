@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/posthaste-io/posthaste/internal/text"
 )
 
 // healthTimeout bounds the question; container runtimes ask every few seconds.
@@ -52,11 +54,11 @@ func (a *app) askHealth(ctx context.Context) error {
 	}
 	defer response.Body.Close()
 	const most = 1 << 10
-	text, err := io.ReadAll(io.LimitReader(response.Body, most))
+	body, err := io.ReadAll(io.LimitReader(response.Body, most))
 	if err != nil {
 		return fmt.Errorf("read the answer of %s: %w", address, err)
 	}
-	state := oneLine(strings.TrimSpace(string(text)))
+	state := text.OneLine(strings.TrimSpace(string(body)))
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s takes no calls: %s", address, state)
 	}

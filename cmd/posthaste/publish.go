@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/posthaste-io/posthaste/internal/batch"
 )
 
 // callsInFlight is how many calls a publish command keeps open when order does not matter between them.
@@ -69,10 +71,10 @@ func (p *publishing) given(ctx context.Context, messages, files []string) error 
 	batches := make(chan [][]byte)
 	return p.run(ctx, batches, func(ctx context.Context) error {
 		defer close(batches)
-		b := batch{overheadBytes: p.overheadBytes()}
+		b := batch.Batch{OverheadBytes: p.overheadBytes()}
 		add := func(data []byte) bool {
-			full := b.add(data)
-			return full == nil || send(ctx, batches, full)
+			full := b.Add(data)
+			return full == nil || batch.Send(ctx, batches, full)
 		}
 		for _, m := range messages {
 			if !add([]byte(m)) {
@@ -88,7 +90,7 @@ func (p *publishing) given(ctx context.Context, messages, files []string) error 
 				return ctx.Err()
 			}
 		}
-		if !send(ctx, batches, b.take()) {
+		if !batch.Send(ctx, batches, b.Take()) {
 			return ctx.Err()
 		}
 		return nil
@@ -101,7 +103,7 @@ func (p *publishing) standardInput(ctx context.Context) error {
 		fmt.Fprintln(p.app.errs, "posthaste: each line is a message; end with Ctrl-D")
 	}
 	batches, ended := make(chan [][]byte), make(chan error, 1)
-	go func() { ended <- newLines(p.app.in).feed(ctx, p.overheadBytes(), batches) }()
+	go func() { ended <- batch.NewLines(p.app.in).Feed(ctx, p.overheadBytes(), batches) }()
 	return p.run(ctx, batches, func(ctx context.Context) error {
 		select {
 		case err := <-ended:

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/posthaste-io/posthaste/internal/limit"
+	"github.com/posthaste-io/posthaste/internal/text"
 )
 
 // pulling is one pull command.
@@ -169,16 +170,16 @@ func messageLine(m *pubsubpb.PubsubMessage) string {
 	parts := []string{m.GetMessageId(), m.GetPublishTime().AsTime().Format("2006-01-02T15:04:05.000Z07:00")}
 	var extra []string
 	if len(m.GetAttributes()) > 0 {
-		extra = append(extra, oneLine(pairs(m.GetAttributes()).String()))
+		extra = append(extra, text.OneLine(pairs(m.GetAttributes()).String()))
 	}
 	if m.GetOrderingKey() != "" {
-		extra = append(extra, "key:"+oneLine(m.GetOrderingKey()))
+		extra = append(extra, "key:"+text.OneLine(m.GetOrderingKey()))
 	}
 	if len(extra) > 0 {
 		parts = append(parts, "{"+strings.Join(extra, " ")+"}")
 	}
 	if len(m.GetData()) > 0 {
-		parts = append(parts, dataText(m.GetData()))
+		parts = append(parts, text.Data(m.GetData()))
 	}
 	return strings.Join(parts, " ")
 }

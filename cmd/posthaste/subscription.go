@@ -8,8 +8,8 @@ import (
 )
 
 func (a *app) subscriptionCommand() *cobra.Command {
-	c := a.clientFlags(a.group("subscription", "Create, list, describe, update and delete subscriptions",
-		a.subscriptionCreate(), a.subscriptionList(), a.subscriptionDescribe(), a.subscriptionUpdate(), a.subscriptionDelete()))
+	c := a.clientFlags(a.group("subscription", "Create, list, describe, update, move and delete subscriptions",
+		a.subscriptionCreate(), a.subscriptionList(), a.subscriptionDescribe(), a.subscriptionUpdate(), a.subscriptionSeek(), a.subscriptionDelete()))
 	c.Aliases = []string{"sub"}
 	return c
 }

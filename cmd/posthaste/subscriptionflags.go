@@ -53,7 +53,7 @@ func (f *subscriptionFlags) fields() []field[pubsubpb.Subscription] {
 	type sub = pubsubpb.Subscription
 	return []field[sub]{
 		{"ack-deadline", "ack_deadline_seconds", f.applyAckDeadline},
-		{"retention", "message_retention_duration", func(s *sub) error { s.MessageRetentionDuration = f.retention.proto(); return nil }},
+		{"retention", "message_retention_duration", func(s *sub) error { s.MessageRetentionDuration = f.retention.Proto(); return nil }},
 		{"retain-acked", "retain_acked_messages", func(s *sub) error { s.RetainAckedMessages = f.retainAcked; return nil }},
 		{"expiration", "expiration_policy", f.applyExpiration},
 		{"ordering", "enable_message_ordering", func(s *sub) error { s.EnableMessageOrdering = f.ordering; return nil }},
@@ -64,8 +64,8 @@ func (f *subscriptionFlags) fields() []field[pubsubpb.Subscription] {
 			return nil
 		}},
 		{"max-delivery-attempts", "dead_letter_policy", f.applyAttempts},
-		{"min-backoff", "retry_policy", func(s *sub) error { retries(s).MinimumBackoff = f.backoffMin.proto(); return nil }},
-		{"max-backoff", "retry_policy", func(s *sub) error { retries(s).MaximumBackoff = f.backoffMax.proto(); return nil }},
+		{"min-backoff", "retry_policy", func(s *sub) error { retries(s).MinimumBackoff = f.backoffMin.Proto(); return nil }},
+		{"max-backoff", "retry_policy", func(s *sub) error { retries(s).MaximumBackoff = f.backoffMax.Proto(); return nil }},
 		{"push-endpoint", "push_config", func(s *sub) error {
 			s.PushConfig = &pubsubpb.PushConfig{PushEndpoint: f.pushEndpoint}
 			return nil

@@ -34,7 +34,7 @@ func (f *topicFlags) define(flags *pflag.FlagSet) {
 func (f *topicFlags) fields() []field[pubsubpb.Topic] {
 	return []field[pubsubpb.Topic]{
 		{"retention", "message_retention_duration", func(t *pubsubpb.Topic) error {
-			t.MessageRetentionDuration = f.retention.proto()
+			t.MessageRetentionDuration = f.retention.Proto()
 			return nil
 		}},
 		{"label", "labels", func(t *pubsubpb.Topic) error {

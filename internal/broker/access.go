@@ -84,6 +84,8 @@ func (b *Broker) exists(kind iam.Kind, name string) bool {
 		return b.topics[name] != nil
 	case iam.Subscription:
 		return b.subscriptions[name] != nil
+	case iam.Snapshot:
+		return b.snapshots[name] != nil
 	}
 	return false
 }

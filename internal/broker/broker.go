@@ -57,6 +57,8 @@ type Broker struct {
 	subByID       map[ledger.SubscriptionID]*Subscription
 	topicNames    nameList
 	subNames      nameList
+	snapshots     map[string]*snapshot
+	snapshotNames nameList
 
 	gone      []engine.TopicID // forgotten while the log was replayed
 	dirty     dirtyTopics
@@ -86,6 +88,7 @@ func Open(ctx context.Context, e engine.Engine, o Options) (*Broker, error) {
 		clock: o.Clock, logger: o.Logger, ledger: ledger.New(),
 		topics: map[string]*topic{}, subscriptions: map[string]*Subscription{},
 		topicByID: map[engine.TopicID]*topic{}, subByID: map[ledger.SubscriptionID]*Subscription{},
+		snapshots: map[string]*snapshot{},
 		sweepDone: make(chan struct{}), pushes: pushChanges{bell: make(chan struct{}, 1)},
 	}
 	shard, err := e.Own(ctx, 0, (*machine)(b))
@@ -114,6 +117,9 @@ func (b *Broker) wakeUp(ctx context.Context) error {
 	b.ledger.Topics(func(t *ledger.Topic) bool { err = b.bringTopic(t); return err == nil })
 	if err == nil {
 		b.ledger.Subscriptions(func(s *ledger.Subscription) bool { err = b.bringSubscription(s); return err == nil })
+	}
+	if err == nil {
+		b.ledger.Snapshots(func(s *ledger.Snapshot) bool { err = b.bringSnapshot(s); return err == nil })
 	}
 	b.live = true
 	secret, _ := b.ledger.Document(secretKind, ackKeyName)
@@ -256,7 +262,15 @@ func (b *Broker) changed(c *ledger.Change) error {
 		if c.Subscription != nil {
 			b.dropSubscription(c.Subscription, c.Forgotten)
 		}
-	case ledger.OpSeek:
+	case ledger.OpSnapshot:
+		if c.Snapshot != nil {
+			return b.bringSnapshot(c.Snapshot)
+		}
+	case ledger.OpSnapshotDeleted:
+		if c.Snapshot != nil {
+			b.dropSnapshot(c.Snapshot)
+		}
+	case ledger.OpSeek, ledger.OpSeekSnapshot:
 		if c.Subscription != nil {
 			b.subByID[c.Subscription.ID].follow()
 			b.dirty.add(b.topicByID[c.Topic.ID])

@@ -3,6 +3,9 @@ package broker
 import (
 	"context"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/posthaste-io/posthaste/internal/lease"
 	"github.com/posthaste-io/posthaste/internal/ledger"
 )
@@ -30,6 +33,60 @@ func (b *Broker) SeekToTime(ctx context.Context, name string, at int64) error {
 		return unavailable(err)
 	}
 	return b.note(ctx, ledger.AppendSeek(nil, s.durable.ID, to))
+}
+
+// SeekToSnapshot makes a subscription done with what the snapshot says, and with nothing that was published later.
+func (b *Broker) SeekToSnapshot(ctx context.Context, name, to string) error {
+	defer b.names.lock(name, to)()
+	s, err := b.Subscription(name)
+	if err != nil {
+		return err
+	}
+	if err := s.immovable(); err != nil {
+		return err
+	}
+	id, err := b.seekable(s, to)
+	if err != nil {
+		return err
+	}
+	sought, err := b.sought(ctx, s)
+	if err != nil {
+		return unavailable(err)
+	}
+	seeks := s.durable.Seeks()
+	if err := b.note(ctx, ledger.AppendSeekSnapshot(nil, s.durable.ID, sought, id)); err != nil {
+		return err
+	}
+	if s.durable.Seeks() == seeks {
+		return otherTopic(s, to) // which was deleted meanwhile
+	}
+	return nil
+}
+
+// seekable finds the snapshot to which the subscription may be moved.
+func (b *Broker) seekable(s *Subscription, to string) (ledger.SnapshotID, error) {
+	s.mu.Lock()
+	ordered := s.terms.rules.Ordered
+	s.mu.Unlock()
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	sn, err := b.findSnapshot(to)
+	switch {
+	case err != nil:
+		return 0, err
+	case sn.topic != s.topic:
+		return 0, otherTopic(s, to)
+	case ordered && !sn.durable.Ordered:
+		return 0, status.Errorf(codes.FailedPrecondition, "The subscription %s has message ordering enabled, but the snapshot %s was created "+
+			"from a subscription without it. Seeking to it may cause out-of-order redelivery.", s.durable.Name, to)
+	}
+	return sn.durable.ID, nil
+}
+
+func otherTopic(s *Subscription, to string) error {
+	return status.Errorf(codes.FailedPrecondition, "The subscription's topic %s is different from that of the snapshot %s; they must match in "+
+		"order for Seek work. Note that if a topic is deleted and then re-created with the same name, it is considered a distinct topic for "+
+		"these purposes.", s.topic.durable.Name, to)
 }
 
 // placeAt is what a seek to the time comes down to now.

@@ -30,6 +30,7 @@ func (b *Broker) sweep(ctx context.Context) {
 		case <-wake:
 		}
 		b.dropExpired(ctx)
+		b.dropExpiredSnapshots(ctx)
 		b.passOver(ctx)
 		b.reclaim(ctx)
 		timer.Reset(sweepEvery)
@@ -107,7 +108,7 @@ func (b *Broker) reclaim(ctx context.Context) {
 // t.space.
 func (b *Broker) needed(ctx context.Context, t *topic) (before engine.Offset, again bool) {
 	b.mu.RLock()
-	deleted, subscriptions := t.durable.Deleted, t.subscriptions
+	deleted, subscriptions, snapshots := t.durable.Deleted, t.subscriptions, t.snapshots
 	b.mu.RUnlock()
 	if deleted && len(subscriptions) == 0 {
 		return engine.Everything, false
@@ -122,6 +123,9 @@ func (b *Broker) needed(ctx context.Context, t *topic) (before engine.Offset, ag
 		}
 		kept = min(kept, from)
 		before = min(before, from, s.durable.Floor())
+	}
+	for _, s := range snapshots {
+		before = min(before, s.keeps)
 	}
 	if err != nil {
 		b.logger.Error("retention", "topic", t.durable.Name, "error", err)

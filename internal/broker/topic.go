@@ -18,6 +18,7 @@ import (
 type topic struct {
 	durable       *ledger.Topic
 	subscriptions []*Subscription // changed by the engine's goroutine under Broker.mu
+	snapshots     []*snapshot     // likewise
 	retention     time.Duration   // 0: none; changed under Broker.mu
 	dirty         dirtyFlag
 	space         sync.Mutex // held from a look at which messages are kept until that is acted on
@@ -54,6 +55,7 @@ func (b *Broker) bringTopic(d *ledger.Topic) error {
 // dropTopic follows a topic's deletion. The caller holds b.mu.
 func (b *Broker) dropTopic(d *ledger.Topic, forgotten bool) {
 	t := b.topicByID[d.ID]
+	t.releaseSnapshots()
 	if b.topics[d.Name] == t {
 		delete(b.topics, d.Name)
 		b.topicNames.change()

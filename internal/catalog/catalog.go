@@ -1,6 +1,6 @@
-// Package catalog holds the rules of topics and subscriptions as resources: which names, values and changes are accepted, which
+// Package catalog holds the rules of topics, subscriptions and snapshots as resources: which names, values and changes are accepted, which
 // defaults are filled in, and what a client is told otherwise. It is pure: no I/O, no clock, no state, and no randomness but the name
-// that a subscription without one is given. Every error is a gRPC status with the text that the real service gives, where it is known.
+// that a subscription or snapshot without one is given. Every error is a gRPC status with the text that the real service gives, where it is known.
 //
 // Three facts hold for every function that takes a resource and returns one:
 //

@@ -23,6 +23,7 @@ var publisher = grpc.ServiceDesc{
 		method("GetTopic", (*server).getTopic),
 		method("ListTopics", (*server).listTopics),
 		method("ListTopicSubscriptions", (*server).listTopicSubscriptions),
+		method("ListTopicSnapshots", (*server).listTopicSnapshots),
 		method("DeleteTopic", (*server).deleteTopic),
 		rawMethod("Publish", (*server).publish),
 	},

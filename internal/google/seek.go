@@ -19,6 +19,8 @@ func (s *server) seek(ctx context.Context, in *pubsubpb.SeekRequest) (*pubsubpb.
 			return nil, err
 		}
 		return &pubsubpb.SeekResponse{}, s.broker.SeekToTime(ctx, in.Subscription, at)
+	case *pubsubpb.SeekRequest_Snapshot:
+		return &pubsubpb.SeekResponse{}, s.broker.SeekToSnapshot(ctx, in.Subscription, target.Snapshot)
 	}
 	return nil, status.Error(codes.InvalidArgument,
 		"No target was specified in the SeekRequest. Must specify either a time or a snapshot")

@@ -18,11 +18,12 @@ const checkpointVersion = 3
 
 // Save writes the whole ledger:
 //
-//	byte version · v last · v kinds · kind* · v topics · topic* · v subscriptions · subscription*
+//	byte version · v last · v kinds · kind* · v topics · topic* · v subscriptions · subscription* · v snapshots · snapshot*
 //	kind         = s kind · v documents · (s name · s body)*
 //	topic        = v id · v end · v deleted · s name · s config
 //	subscription = v id · v topic · s name · s config · v start · v seeks · v epoch · v time · v stale · s acked · v failures · failure*
 //	failure      = v at · v offset · v failures · v reason · v wait
+//	snapshot     = v id · v topic, 0 if deleted · v ordered · v latest · s name · s config · s acked
 //
 // Equal ledgers give equal bytes: everything is in the order of its number or key.
 func (l *Ledger) Save(w io.Writer) error {
@@ -61,18 +62,21 @@ func (l *Ledger) Save(w io.Writer) error {
 			return err
 		}
 	}
+	b = binary.AppendUvarint(b, uint64(len(l.snapshots)))
+	for _, id := range slices.Sorted(maps.Keys(l.snapshots)) {
+		b, scratch = l.snapshots[id].append(b, scratch[:0])
+		if err := flush(); err != nil {
+			return err
+		}
+	}
 	_, err := w.Write(b)
 	return err
 }
 
 func (t *Topic) append(b []byte) []byte {
-	deleted := uint64(0)
-	if t.Deleted {
-		deleted = 1
-	}
 	b = binary.AppendUvarint(b, uint64(t.ID))
 	b = binary.AppendUvarint(b, uint64(t.End()))
-	b = binary.AppendUvarint(b, deleted)
+	b = appendBool(b, t.Deleted)
 	b = appendString(b, t.Name)
 	return append(binary.AppendUvarint(b, uint64(len(t.Config))), t.Config...)
 }
@@ -124,6 +128,11 @@ func (l *Ledger) Restore(in io.Reader) error {
 	}
 	for range r.number() {
 		if err := l.restoreSubscription(&r); err != nil {
+			return err
+		}
+	}
+	for range r.number() {
+		if err := l.restoreSnapshot(&r); err != nil {
 			return err
 		}
 	}

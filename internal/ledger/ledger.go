@@ -18,8 +18,8 @@ import (
 	"github.com/posthaste-io/posthaste/internal/engine"
 )
 
-// SubscriptionID identifies a subscription inside its shard. Topics and subscriptions take their numbers from one counter, and a
-// number is never used again.
+// SubscriptionID identifies a subscription inside its shard. Topics, subscriptions and snapshots take their numbers from one counter,
+// and a number is never used again.
 type SubscriptionID uint64
 
 // Topic is a topic as the log has it.
@@ -75,8 +75,9 @@ func (s *Subscription) Acked(off engine.Offset) bool {
 type Ledger struct {
 	topics        map[engine.TopicID]*Topic
 	subscriptions map[SubscriptionID]*Subscription
+	snapshots     map[SnapshotID]*Snapshot
 	documents     map[string]map[string][]byte // by kind and name
-	last          uint64                       // the highest number ever given to a topic or subscription
+	last          uint64                       // the highest number ever given to a resource
 	runs          []ackset.Run                 // scratch of acked
 }
 
@@ -85,11 +86,12 @@ func New() *Ledger {
 	return &Ledger{
 		topics:        map[engine.TopicID]*Topic{},
 		subscriptions: map[SubscriptionID]*Subscription{},
+		snapshots:     map[SnapshotID]*Snapshot{},
 		documents:     map[string]map[string][]byte{},
 	}
 }
 
-// Last is the highest number that a topic or subscription ever had.
+// Last is the highest number that a topic, subscription or snapshot ever had.
 func (l *Ledger) Last() uint64 { return l.last }
 
 // Document is the body last put under that kind and name; false when there is none. It is never changed in place.
@@ -131,14 +133,15 @@ func (l *Ledger) Subscriptions(f func(*Subscription) bool) {
 	}
 }
 
-// Change tells what a record did. Topic or Subscription is the one that was put, deleted or touched; both are nil for records
+// Change tells what a record did. Topic, Subscription or Snapshot is the one that was put, deleted or touched; all are nil for records
 // whose resource is gone. Kind and Name are those of a document.
 type Change struct {
 	Op           Op
 	Kind, Name   string
 	Topic        *Topic
 	Subscription *Subscription
-	Created      bool // of OpTopic and OpSubscription: it was not there before
+	Snapshot     *Snapshot
+	Created      bool // of OpTopic, OpSubscription and OpSnapshot: it was not there before
 	Forgotten    bool // the topic is deleted and nobody knows it any more
 }
 
@@ -168,6 +171,12 @@ func (l *Ledger) Apply(r *engine.Record) (Change, error) {
 		return l.seek(&n), nil
 	case OpFailed:
 		return l.failed(&n)
+	case OpSeekSnapshot:
+		return l.seekSnapshot(&n), nil
+	case OpSnapshot:
+		return l.putSnapshot(&n), nil
+	case OpSnapshotDeleted:
+		return l.deleteSnapshot(SnapshotID(n.id)), nil
 	case OpDocument:
 		l.putDocument(n.kind, n.name, n.bytes())
 		return Change{Op: OpDocument, Kind: n.kind, Name: n.name}, nil
@@ -209,6 +218,11 @@ func (l *Ledger) deleteTopic(id engine.TopicID) Change {
 		return Change{Op: OpTopicDeleted}
 	}
 	t.Deleted = true
+	for _, s := range l.snapshots {
+		if s.Topic == t {
+			s.release()
+		}
+	}
 	return Change{Op: OpTopicDeleted, Topic: t, Forgotten: l.forget(t)}
 }
 

@@ -115,7 +115,7 @@ func randomRecord(rng *rand.Rand, l *Ledger) engine.Record {
 	topic := engine.TopicID(rng.Uint64N(l.last+1) + 1)
 	sub := SubscriptionID(rng.Uint64N(l.last+1) + 1)
 	config := []byte(fmt.Sprint("config ", rng.IntN(1000)))
-	switch rng.IntN(15) {
+	switch rng.IntN(19) {
 	case 0:
 		return noted(AppendTopic(nil, engine.TopicID(l.last+1), fmt.Sprint("topic", rng.IntN(9)), config))
 	case 1:
@@ -149,6 +149,12 @@ func randomRecord(rng *rand.Rand, l *Ledger) engine.Record {
 		before := engine.Offset(rng.IntN(100))
 		sought := Sought{Epoch: rng.Uint64N(9), Time: rng.Int64N(1000), Stale: before}
 		return noted(AppendSeek(nil, sub, Seek{Sought: sought, Before: before, Open: before + engine.Offset(rng.IntN(50))}))
+	case 13:
+		return noted(AppendSnapshot(nil, &Snapshot{ID: SnapshotID(rng.Uint64N(l.last+2) + 1), Name: "snap", Config: config, Latest: 5, Ordered: rng.IntN(2) == 0}, sub))
+	case 11:
+		return noted(AppendSeekSnapshot(nil, sub, Sought{Epoch: 1}, SnapshotID(topic)))
+	case 12:
+		return noted(AppendSnapshotDeleted(nil, SnapshotID(topic)))
 	case 6, 7, 8:
 		var offsets []uint64
 		for off := rng.Uint64N(100); len(offsets) < 20; off += 1 + rng.Uint64N(5) {

@@ -25,6 +25,9 @@ type Op byte
 //	OpDocument            op s:kind s:name …body
 //	OpDocumentDeleted     op s:kind s:name
 //	OpSeek                op v:id v:epoch v:time v:stale v:before v:open
+//	OpSeekSnapshot        op v:id v:epoch v:time v:stale v:snapshot
+//	OpSnapshot            op v:id v:subscription v:ordered v:latest s:name …config
+//	OpSnapshotDeleted     op v:id
 //
 // seeks is how many seeks of the subscription had been applied when the acknowledgement was made, or the failure.
 const (
@@ -39,11 +42,14 @@ const (
 	OpDocument            Op = 8
 	OpDocumentDeleted     Op = 9
 	OpSeek                Op = 10
+	OpSeekSnapshot        Op = 11
+	OpSnapshot            Op = 12
+	OpSnapshotDeleted     Op = 13
 )
 
 // opNames is for people who read a dump.
 var opNames = [...]string{"block", "topic", "topic deleted", "subscription", "subscription deleted", "acked", "acked before", "failed", "document", "document deleted",
-	"seek"}
+	"seek", "seek to snapshot", "snapshot", "snapshot deleted"}
 
 func (o Op) String() string {
 	if int(o) < len(opNames) {
@@ -113,14 +119,17 @@ func appendString(dst []byte, s string) []byte {
 
 // note is a parsed note. topic holds the second number whatever it means, but for acknowledgements.
 type note struct {
-	op     Op
-	id     uint64
-	topic  uint64
-	seeks  uint64
-	seek   Seek
-	kind   string
-	name   string
-	config []byte // aliases the record
+	op    Op
+	id    uint64
+	topic uint64
+	seeks uint64
+	seek  Seek
+	// of a snapshot
+	ordered bool
+	latest  int64
+	kind    string
+	name    string
+	config  []byte // aliases the record
 }
 
 // bytes is a copy of the note's tail, which the ledger may keep.
@@ -150,6 +159,10 @@ func parseNote(b []byte) (n note, err error) {
 		n.seeks, n.topic = r.number(), r.number()
 	case OpSeek:
 		n.seek = r.seek()
+	case OpSeekSnapshot:
+		n.seek.Sought, n.topic = r.sought(), r.number()
+	case OpSnapshot:
+		n.topic, n.ordered, n.latest, n.name = r.number(), r.number() != 0, int64(r.number()), r.text()
 	}
 	if r.bad {
 		return n, fmt.Errorf("%w: %v", errNote, n.op)
@@ -226,6 +239,10 @@ func Describe(body []byte) string {
 		return fmt.Sprintf("document deleted %s %q", n.kind, n.name)
 	case n.op == OpSeek:
 		return fmt.Sprintf("seek subscription=%d before=%d open=%d", n.id, n.seek.Before, n.seek.Open)
+	case n.op == OpSeekSnapshot:
+		return fmt.Sprintf("seek subscription=%d snapshot=%d", n.id, n.topic)
+	case n.op == OpSnapshot:
+		return fmt.Sprintf("snapshot %d %q of subscription %d", n.id, n.name, n.topic)
 	case n.op == OpSubscription:
 		return fmt.Sprintf("subscription %d %q of topic %d", n.id, n.name, n.topic)
 	case n.op == OpTopic:

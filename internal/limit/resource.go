@@ -16,6 +16,14 @@ const (
 	BigtableDelimiterBytesMax  = 50
 )
 
+// Snapshots.
+const (
+	SnapshotsPerTopicMax   = 5000
+	SnapshotsPerProjectMax = 5000
+	SnapshotLifeMax        = 7 * 24 * time.Hour // counted from the oldest message that it keeps
+	SnapshotLifeMin        = time.Hour          // one that would live shorter is not made
+)
+
 // Access policies (google.iam.v1). The number of members and of permissions are IAM's documented limits; the size of a member is this
 // broker's own.
 const (

@@ -19,6 +19,8 @@ var order = []row{
 	// The ground: the standard library only.
 	{"internal/clock", ""},
 	{"internal/limit", ""},
+	{"internal/batch", "internal/limit"},
+	{"internal/text", "google.golang.org/protobuf/..."},
 	{"internal/wheel", ""},
 	{"internal/ackset", ""},
 	{"internal/listen", ""},

@@ -1,4 +1,4 @@
-package main
+package text
 
 import (
 	"fmt"
@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// pairs is a flag that may be given many times, each time with KEY=VALUE.
-type pairs map[string]string
+// Pairs is a flag that may be given many times, each time with KEY=VALUE.
+type Pairs map[string]string
 
 // Set adds a pair. The value may be empty and may hold further equals signs; a key given twice is a mistake.
-func (p pairs) Set(text string) error {
+func (p Pairs) Set(text string) error {
 	key, value, found := strings.Cut(text, "=")
 	if !found || key == "" {
 		return fmt.Errorf("%q is not of the form KEY=VALUE", text)
@@ -23,7 +23,8 @@ func (p pairs) Set(text string) error {
 	return nil
 }
 
-func (p pairs) String() string {
+// String is the pairs in the order of their keys.
+func (p Pairs) String() string {
 	lines := make([]string, 0, len(p))
 	for _, key := range slices.Sorted(maps.Keys(p)) {
 		lines = append(lines, key+"="+p[key])
@@ -32,4 +33,4 @@ func (p pairs) String() string {
 }
 
 // Type names the kind of flag in cobra's own messages.
-func (p pairs) Type() string { return "KEY=VALUE" }
+func (p Pairs) Type() string { return "KEY=VALUE" }

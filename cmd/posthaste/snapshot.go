@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+func (a *app) snapshotCommand() *cobra.Command {
+	return a.clientFlags(a.group("snapshot", "Create, list, describe, update and delete snapshots",
+		a.snapshotCreate(), a.snapshotList(), a.snapshotDescribe(), a.snapshotUpdate(), a.snapshotDelete()))
+}
+
+func (a *app) snapshotCreate() *cobra.Command {
+	var subscription string
+	labels := pairs{}
+	c := &cobra.Command{
+		Use: "create [SNAPSHOT] --subscription SUBSCRIPTION", Short: "Keep what a subscription has not acknowledged, to seek back to it later",
+		Args: cobra.MaximumNArgs(1),
+		Example: "  posthaste snapshot create before-deploy --subscription billing\n" +
+			"  posthaste snapshot create --subscription billing --label team=sales   # the server gives a name",
+		RunE: func(c *cobra.Command, args []string) error {
+			if subscription == "" {
+				return usage("--subscription is needed")
+			}
+			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
+				request := &pubsubpb.CreateSnapshotRequest{Subscription: server.subscription(subscription), Labels: labels}
+				if len(args) > 0 {
+					request.Name = server.snapshot(args[0])
+				}
+				ctx, cancel := context.WithTimeout(ctx, callTimeout)
+				defer cancel()
+				created, err := server.subscriber.CreateSnapshot(ctx, request)
+				if err != nil {
+					return server.failed(err, "create snapshot of %s", request.Subscription)
+				}
+				return a.changed("created", created.Name, created)
+			})
+		},
+	}
+	c.Flags().StringVar(&subscription, "subscription", "", "`SUBSCRIPTION` whose unacknowledged messages to keep")
+	c.Flags().Var(labels, "label", "label as `KEY=VALUE`; may be repeated")
+	return c
+}
+
+func (a *app) snapshotList() *cobra.Command {
+	var topic string
+	c := &cobra.Command{
+		Use: "list", Short: "List the snapshots of the project", Args: cobra.NoArgs,
+		Example: "  posthaste snapshot list\n  posthaste snapshot list --topic orders",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
+				if topic != "" {
+					return a.topicSnapshots(ctx, server, server.topic(topic))
+				}
+				request := &pubsubpb.ListSnapshotsRequest{Project: "projects/" + server.project, PageSize: listPage}
+				return pages(ctx, &request.PageToken, func(ctx context.Context) (string, error) {
+					page, err := server.subscriber.ListSnapshots(ctx, request)
+					if err != nil {
+						return "", server.failed(err, "list snapshots of %s", request.Project)
+					}
+					return page.NextPageToken, showAll(a, page.Snapshots)
+				})
+			})
+		},
+	}
+	c.Flags().StringVar(&topic, "topic", "", "list the names of this `TOPIC`'s snapshots instead")
+	return c
+}
+
+func (a *app) topicSnapshots(ctx context.Context, server *connection, topic string) error {
+	request := &pubsubpb.ListTopicSnapshotsRequest{Topic: topic, PageSize: listPage}
+	return pages(ctx, &request.PageToken, func(ctx context.Context) (string, error) {
+		page, err := server.publisher.ListTopicSnapshots(ctx, request)
+		if err != nil {
+			return "", server.failed(err, "list snapshots of %s", topic)
+		}
+		for _, name := range page.Snapshots {
+			if err := a.report(name, map[string]string{"name": name}); err != nil {
+				return "", err
+			}
+		}
+		return page.NextPageToken, nil
+	})
+}
+
+func (a *app) snapshotDescribe() *cobra.Command {
+	return &cobra.Command{
+		Use: "describe SNAPSHOT", Short: "Show a snapshot", Args: cobra.ExactArgs(1),
+		Example: "  posthaste snapshot describe before-deploy",
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
+				ctx, cancel := context.WithTimeout(ctx, callTimeout)
+				defer cancel()
+				name := server.snapshot(args[0])
+				s, err := server.subscriber.GetSnapshot(ctx, &pubsubpb.GetSnapshotRequest{Snapshot: name})
+				if err != nil {
+					return server.failed(err, "describe snapshot %s", name)
+				}
+				return a.show(s)
+			})
+		},
+	}
+}
+
+// snapshotFlags are the fields of a snapshot that an update can set.
+type snapshotFlags struct {
+	expiresIn span
+	labels    pairs
+}
+
+func (f *snapshotFlags) define(flags *pflag.FlagSet) {
+	f.labels = pairs{}
+	flags.Var(&f.expiresIn, "expires-in", "let it live for this `DURATION` from now, such as 1d; at most seven days from its oldest message")
+	flags.Var(f.labels, "label", "label as `KEY=VALUE`; may be repeated")
+}
+
+func (f *snapshotFlags) fields() []field[pubsubpb.Snapshot] {
+	return []field[pubsubpb.Snapshot]{
+		{"expires-in", "expire_time", func(s *pubsubpb.Snapshot) error {
+			s.ExpireTime = timestamppb.New(time.Now().Add(time.Duration(f.expiresIn)))
+			return nil
+		}},
+		{"label", "labels", func(s *pubsubpb.Snapshot) error {
+			s.Labels = merged(s.Labels, f.labels)
+			return nil
+		}},
+	}
+}
+
+func snapshotClearings() []clearing[pubsubpb.Snapshot] {
+	return []clearing[pubsubpb.Snapshot]{
+		{"expiry", "expire_time", func(s *pubsubpb.Snapshot) { s.ExpireTime = nil }},
+		{"labels", "labels", func(s *pubsubpb.Snapshot) { s.Labels = nil }},
+	}
+}
+
+func (a *app) snapshotUpdate() *cobra.Command {
+	var f snapshotFlags
+	var cleared []string
+	c := &cobra.Command{
+		Use: "update SNAPSHOT", Short: "Change the fields whose flags are given", Args: cobra.ExactArgs(1),
+		Example: "  posthaste snapshot update before-deploy --expires-in 1d\n  posthaste snapshot update before-deploy --clear labels,expiry",
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
+				ctx, cancel := context.WithTimeout(ctx, callTimeout)
+				defer cancel()
+				name := server.snapshot(args[0])
+				s, err := server.subscriber.GetSnapshot(ctx, &pubsubpb.GetSnapshotRequest{Snapshot: name})
+				if err != nil {
+					return server.failed(err, "update snapshot %s", name)
+				}
+				mask, err := change(c.Flags(), cleared, snapshotClearings(), f.fields(), s)
+				if err != nil {
+					return err
+				}
+				updated, err := server.subscriber.UpdateSnapshot(ctx, &pubsubpb.UpdateSnapshotRequest{Snapshot: s, UpdateMask: mask})
+				if err != nil {
+					return server.failed(err, "update snapshot %s", name)
+				}
+				return a.changed("updated", updated.Name, updated)
+			})
+		},
+	}
+	f.define(c.Flags())
+	c.Flags().StringSliceVar(&cleared, "clear", nil, "unset these `FIELDS`: "+clearable(snapshotClearings()))
+	return c
+}
+
+func (a *app) snapshotDelete() *cobra.Command {
+	return &cobra.Command{
+		Use: "delete SNAPSHOT...", Short: "Delete snapshots", Args: cobra.MinimumNArgs(1),
+		Example: "  posthaste snapshot delete before-deploy",
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
+				for _, name := range args {
+					full := server.snapshot(name)
+					call, cancel := context.WithTimeout(ctx, callTimeout)
+					_, err := server.subscriber.DeleteSnapshot(call, &pubsubpb.DeleteSnapshotRequest{Snapshot: full})
+					cancel()
+					if err != nil {
+						return server.failed(err, "delete snapshot %s", full)
+					}
+					if err := a.report("deleted "+full, map[string]string{"deleted": full}); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+	}
+}

@@ -1,0 +1,286 @@
+package broker
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/posthaste-io/posthaste/internal/catalog"
+	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/ledger"
+	"github.com/posthaste-io/posthaste/internal/limit"
+)
+
+// snapshot is a snapshot at work: it keeps messages until it expires. Its fields change under Broker.mu.
+type snapshot struct {
+	durable *ledger.Snapshot
+	topic   *topic        // nil: deleted
+	keeps   engine.Offset // and all of the topic that follows; never changes
+	expire  int64         // Unix nanoseconds
+}
+
+// config is the snapshot as a client sees it. The caller holds Broker.mu.
+func (s *snapshot) config() (*pubsubpb.Snapshot, error) {
+	c, err := catalog.DecodeSnapshot(s.durable.Config)
+	if err == nil && s.topic == nil {
+		c.Topic = catalog.DeletedTopic
+	}
+	return c, err
+}
+
+// bringSnapshot makes a snapshot of the ledger live, or follows its new configuration. The caller holds b.mu.
+func (b *Broker) bringSnapshot(d *ledger.Snapshot) error {
+	c, err := catalog.DecodeSnapshot(d.Config)
+	if err != nil {
+		return err
+	}
+	s := b.snapshots[d.Name]
+	if s == nil {
+		s = &snapshot{durable: d, keeps: d.Floor()}
+		if d.Topic != nil {
+			s.topic = b.topicByID[d.Topic.ID]
+			s.topic.snapshots = append(s.topic.snapshots, s)
+		}
+		b.snapshots[d.Name] = s
+		b.snapshotNames.change()
+	}
+	s.expire = c.ExpireTime.AsTime().UnixNano()
+	return nil
+}
+
+// dropSnapshot follows a snapshot's deletion. The caller holds b.mu.
+func (b *Broker) dropSnapshot(d *ledger.Snapshot) {
+	s := b.snapshots[d.Name]
+	delete(b.snapshots, d.Name)
+	b.snapshotNames.change()
+	if t := s.topic; t != nil {
+		t.snapshots = slices.DeleteFunc(slices.Clone(t.snapshots), func(other *snapshot) bool { return other == s })
+		b.dirty.add(t)
+	}
+}
+
+// releaseSnapshots lets a deleted topic's snapshots keep nothing. The caller holds b.mu.
+func (t *topic) releaseSnapshots() {
+	for _, s := range t.snapshots {
+		s.topic = nil
+	}
+	t.snapshots = nil
+}
+
+// findSnapshot is the snapshot of that name. The caller holds b.mu.
+func (b *Broker) findSnapshot(name string) (*snapshot, error) {
+	if s := b.snapshots[name]; s != nil {
+		return s, nil
+	}
+	if _, err := catalog.ParseSnapshot(name); err != nil {
+		return nil, err
+	}
+	return nil, catalog.NotFound(name)
+}
+
+// CreateSnapshot keeps what a subscription has not acknowledged at a moment between call and answer, and everything that is published to
+// its topic afterwards.
+func (b *Broker) CreateSnapshot(ctx context.Context, in *pubsubpb.CreateSnapshotRequest) (*pubsubpb.Snapshot, error) {
+	if _, err := catalog.ParseSubscription(in.GetSubscription()); err != nil {
+		return nil, err
+	}
+	config, err := catalog.NewSnapshot(in)
+	if err != nil {
+		return nil, err
+	}
+	project := config.Name[:strings.LastIndex(config.Name, "/snapshots/")]
+	defer b.names.lock(config.Name, in.Subscription, project)() // the project's, as its snapshots are counted
+	s, err := b.Subscription(in.Subscription)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.mayCreateSnapshot(s, config.Name, project); err != nil {
+		return nil, err
+	}
+	latest, err := b.snapshotExpiry(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	ordered := s.terms.rules.Ordered
+	s.mu.Unlock()
+	config.Topic, config.ExpireTime = s.topic.durable.Name, timestamppb.New(latest)
+	put := &ledger.Snapshot{
+		ID: ledger.SnapshotID(b.last.Add(1)), Name: config.Name, Config: catalog.Encode(config), Ordered: ordered, Latest: latest.UnixNano(),
+	}
+	if err := b.note(ctx, ledger.AppendSnapshot(nil, put, s.durable.ID)); err != nil {
+		return nil, err
+	}
+	created, err := b.GetSnapshot(config.Name)
+	if status.Code(err) == codes.NotFound {
+		return nil, errTopicDeleted // meanwhile
+	}
+	return created, err
+}
+
+var errTopicDeleted = status.Error(codes.FailedPrecondition, "The subscription's topic is deleted: a snapshot of it could not be used.")
+
+// mayCreateSnapshot says why there cannot be a snapshot of the subscription under the name.
+func (b *Broker) mayCreateSnapshot(s *Subscription, name, project string) error {
+	if err := s.immovable(); err != nil {
+		return err
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	switch {
+	case s.topic.durable.Deleted:
+		return errTopicDeleted
+	case b.snapshots[name] != nil:
+		return catalog.AlreadyExists(name)
+	case len(s.topic.snapshots) >= limit.SnapshotsPerTopicMax:
+		return status.Errorf(codes.ResourceExhausted, "The topic has %d snapshots, which is the maximum.", limit.SnapshotsPerTopicMax)
+	case len(b.snapshots) >= limit.SnapshotsPerProjectMax && len(b.snapshotsOf(project)) >= limit.SnapshotsPerProjectMax:
+		return status.Errorf(codes.ResourceExhausted, "The project has %d snapshots, which is the maximum.", limit.SnapshotsPerProjectMax)
+	}
+	return nil
+}
+
+// snapshotsOf lists the names of a project's snapshots, in order. The caller holds b.mu.
+func (b *Broker) snapshotsOf(project string) []string {
+	return b.snapshotNames.under(project+"/", func() []string { return keys(b.snapshots) })
+}
+
+// snapshotExpiry is the latest time to which a snapshot of the subscription that is made now may live.
+func (b *Broker) snapshotExpiry(ctx context.Context, s *Subscription) (time.Time, error) {
+	now := time.Unix(0, b.clock.Wall())
+	floor := s.durable.Floor()
+	if floor >= s.topic.durable.End() {
+		return catalog.SnapshotExpiry(now, now)
+	}
+	var oldest engine.Batch
+	defer oldest.Release()
+	if err := b.shard.Read(ctx, s.topic.durable.ID, floor, &oldest); err != nil {
+		return time.Time{}, unavailable(err)
+	}
+	if len(oldest.Blocks) == 0 {
+		return catalog.SnapshotExpiry(now, now)
+	}
+	return catalog.SnapshotExpiry(now, time.Unix(0, oldest.Blocks[0].Time))
+}
+
+// GetSnapshot gives a snapshot, NOT_FOUND when there is none.
+func (b *Broker) GetSnapshot(name string) (*pubsubpb.Snapshot, error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	s, err := b.findSnapshot(name)
+	if err != nil {
+		return nil, err
+	}
+	return s.config()
+}
+
+// UpdateSnapshot changes the fields that the mask names.
+func (b *Broker) UpdateSnapshot(ctx context.Context, in *pubsubpb.Snapshot, mask *fieldmaskpb.FieldMask) (*pubsubpb.Snapshot, error) {
+	defer b.names.lock(in.GetName())()
+	b.mu.RLock()
+	s, err := b.findSnapshot(in.GetName())
+	b.mu.RUnlock()
+	if err != nil {
+		return nil, err
+	}
+	stored, err := catalog.DecodeSnapshot(s.durable.Config)
+	if err != nil {
+		return nil, err
+	}
+	config, err := catalog.UpdateSnapshot(stored, in, mask, time.Unix(0, b.clock.Wall()), time.Unix(0, s.durable.Latest))
+	if err != nil {
+		return nil, err
+	}
+	put := &ledger.Snapshot{ID: s.durable.ID, Name: config.Name, Config: catalog.Encode(config)}
+	if err := b.note(ctx, ledger.AppendSnapshot(nil, put, 0)); err != nil {
+		return nil, err
+	}
+	return b.GetSnapshot(config.Name)
+}
+
+// DeleteSnapshot deletes a snapshot: what it alone kept is free.
+func (b *Broker) DeleteSnapshot(ctx context.Context, name string) error {
+	defer b.names.lock(name)()
+	b.mu.RLock()
+	s, err := b.findSnapshot(name)
+	b.mu.RUnlock()
+	if err != nil {
+		return err
+	}
+	return b.noteDeleted(ctx, name, ledger.AppendSnapshotDeleted(nil, s.durable.ID))
+}
+
+// ListSnapshots gives a page of a project's snapshots, in the order of their names.
+func (b *Broker) ListSnapshots(project string, pageSize int32, pageToken string) ([]*pubsubpb.Snapshot, string, error) {
+	if _, err := catalog.ParseProject(project); err != nil {
+		return nil, "", err
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	names, next, err := catalog.Page(b.snapshotsOf(project), pageSize, pageToken)
+	if err != nil {
+		return nil, "", err
+	}
+	page := make([]*pubsubpb.Snapshot, len(names))
+	for i, name := range names {
+		if page[i], err = b.snapshots[name].config(); err != nil {
+			return nil, "", err
+		}
+	}
+	return page, next, nil
+}
+
+// ListTopicSnapshots gives a page of the names of a topic's snapshots, in order.
+func (b *Broker) ListTopicSnapshots(name string, pageSize int32, pageToken string) ([]string, string, error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	t, err := b.find(name)
+	if err != nil {
+		return nil, "", err
+	}
+	names := make([]string, len(t.snapshots))
+	for i, s := range t.snapshots {
+		names[i] = s.durable.Name
+	}
+	slices.Sort(names)
+	return catalog.Page(names, pageSize, pageToken)
+}
+
+// dropExpiredSnapshots deletes the snapshots whose time has come.
+func (b *Broker) dropExpiredSnapshots(ctx context.Context) {
+	var due []string
+	now := b.clock.Wall()
+	b.mu.RLock()
+	for name, s := range b.snapshots {
+		if s.expire <= now {
+			due = append(due, name)
+		}
+	}
+	b.mu.RUnlock()
+	for _, name := range due {
+		if err := b.expireSnapshot(ctx, name); err != nil {
+			b.logger.Error("expiry", "snapshot", name, "error", err)
+			return // the log takes nothing; Failed tells the rest
+		}
+	}
+}
+
+// expireSnapshot deletes a snapshot unless it may live on meanwhile.
+func (b *Broker) expireSnapshot(ctx context.Context, name string) error {
+	defer b.names.lock(name)()
+	b.mu.RLock()
+	s := b.snapshots[name]
+	due := s != nil && s.expire <= b.clock.Wall()
+	b.mu.RUnlock()
+	if !due {
+		return nil
+	}
+	return b.noteDeleted(ctx, name, ledger.AppendSnapshotDeleted(nil, s.durable.ID))
+}
