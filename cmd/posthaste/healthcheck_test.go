@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -8,8 +9,7 @@ import (
 )
 
 func TestHealthAsksWhetherCallsAreTaken(t *testing.T) {
-	f := newFakeStorage()
-	r := startWith(t, f, 0)
+	r := startServe(t, t.TempDir(), nil, "--listen", "127.0.0.1:0")
 	runIn(t, nil, "", "health", "--addr", r.address).want(t, 0, "ready\n", "")
 	runIn(t, map[string]string{"PUBSUB_EMULATOR_HOST": r.address}, "", "health", "--output", "json").want(t, 0, "{\"state\":\"ready\"}\n", "")
 	_, port, _ := strings.Cut(r.address, ":")
@@ -28,7 +28,10 @@ func TestHealthFailsWithoutAServerAndWhileItStarts(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	starting := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answerIf(w, r.URL.Path != "/readyz", phaseStarting)
+		if r.URL.Path == "/readyz" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_, _ = io.WriteString(w, "starting\n")
 	}))
 	defer starting.Close()
 	address := strings.TrimPrefix(starting.URL, "http://")

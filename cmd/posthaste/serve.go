@@ -1,7 +1,7 @@
 package main
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/posthaste-io/posthaste/internal/config"
+	"github.com/posthaste-io/posthaste/internal/serve"
 )
 
 const serveLong = `Run the broker until SIGTERM or SIGINT. One line on the standard output says where clients reach it; the log goes to
@@ -47,10 +48,13 @@ func (a *app) serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s := &server{settings: settings, log: a.logger(settings.Log), open: openStorage, prepare: prepare, announce: func(bound net.Addr) error {
-				return a.announce(settings, bound)
-			}}
-			return s.run(c.Context())
+			announce := func(bound net.Addr) error { return a.announce(settings, bound) }
+			s := &serve.Server{Settings: settings, Log: a.logger(settings.Log), Open: openStorage, Prepare: prepare, Announce: announce}
+			if err := s.Run(c.Context()); errors.Is(err, serve.ErrStorageFailed) {
+				return &codedError{err, exitStorage}
+			} else {
+				return err
+			}
 		},
 	}
 	c.Flags().SortFlags = false
@@ -69,7 +73,7 @@ func (a *app) logger(settings config.Log) *slog.Logger {
 
 // announce prints the one line that says that clients may come, and how.
 func (a *app) announce(settings *config.Config, bound net.Addr) error {
-	export := "PUBSUB_EMULATOR_HOST=" + reachable(bound)
+	export := "PUBSUB_EMULATOR_HOST=" + serve.Reachable(bound)
 	return a.report(
 		fmt.Sprintf("posthaste: gRPC and HTTP on %s, data in %s, sync %s; clients: export %s", bound, settings.Data, settings.Sync.Mode, export),
 		struct {
@@ -79,22 +83,4 @@ func (a *app) announce(settings *config.Config, bound net.Addr) error {
 			Export string `json:"export"`
 			PID    int    `json:"pid"`
 		}{bound.String(), settings.Data, string(settings.Sync.Mode), export, os.Getpid()})
-}
-
-// reachable is an address as a client on this machine may write it: nobody connects to "all interfaces".
-func reachable(bound net.Addr) string {
-	tcp, ok := bound.(*net.TCPAddr)
-	if ok && tcp.IP.IsUnspecified() {
-		return net.JoinHostPort("localhost", fmt.Sprint(tcp.Port))
-	}
-	return bound.String()
-}
-
-// listenOn opens a TCP port.
-func listenOn(ctx context.Context, address string) (*net.TCPListener, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, err // names the address
-	}
-	return l.(*net.TCPListener), nil
 }

@@ -11,11 +11,12 @@ import (
 	"github.com/posthaste-io/posthaste/internal/config"
 	"github.com/posthaste-io/posthaste/internal/declare"
 	"github.com/posthaste-io/posthaste/internal/provision"
+	"github.com/posthaste-io/posthaste/internal/serve"
 )
 
 // readStartup reads the file of resources and the variables of emulator images, and gives what brings them to a storage. An error is one of
 // usage.
-func (a *app) readStartup(settings *config.Config) (func(context.Context, storage, *slog.Logger) error, error) {
+func (a *app) readStartup(settings *config.Config) (func(context.Context, serve.Storage, *slog.Logger) error, error) {
 	s := &provision.Startup{Declared: new(declare.Resources)}
 	var err error
 	if settings.Resources != "" {
@@ -26,8 +27,8 @@ func (a *app) readStartup(settings *config.Config) (func(context.Context, storag
 	if s.Named, err = declare.FromEnvironment(a.lookupEnv); err != nil {
 		return nil, &codedError{err, exitUsage}
 	}
-	return func(ctx context.Context, store storage, log *slog.Logger) error {
-		return s.Apply(ctx, provision.Services{Options: store.options(), Register: store.register}, log)
+	return func(ctx context.Context, store serve.Storage, log *slog.Logger) error {
+		return s.Apply(ctx, provision.Services{Options: store.Options(), Register: store.Register}, log)
 	}, nil
 }
 

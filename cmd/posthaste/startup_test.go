@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,8 +22,8 @@ type served struct {
 	log     *bytes.Buffer // to be read after the end
 }
 
-// serve runs the serve command until it announces itself, or ends.
-func serve(t *testing.T, data string, env map[string]string, args ...string) *served {
+// startServe runs the serve command until it announces itself, or ends.
+func startServe(t *testing.T, data string, env map[string]string, args ...string) *served {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	log := new(bytes.Buffer)
@@ -85,7 +83,7 @@ func file(t *testing.T, content string) string {
 func TestServeHasWhatIsDeclaredBeforeItTakesCalls(t *testing.T) {
 	data := t.TempDir()
 	env := map[string]string{"PUBSUB_PROJECT1": "other,news:reader:pushed+web#8080,news", "PUBSUB_PROJECT2": "p,orders:extra"}
-	s := serve(t, data, env, "--listen", "127.0.0.1:0", "--project", "p", "--resources", file(t, declared))
+	s := startServe(t, data, env, "--listen", "127.0.0.1:0", "--project", "p", "--resources", file(t, declared))
 	const want = `topics:
 - name: projects/other/topics/news
 - name: projects/p/topics/events
@@ -112,7 +110,7 @@ subscriptions:
 	runIn(t, nil, "", "topic", "update", "projects/p/topics/events", "--addr", s.address, "--label", "team=none")
 	runIn(t, nil, "", "topic", "update", "projects/other/topics/news", "--addr", s.address, "--label", "kept=yes")
 	s.end(t)
-	s = serve(t, data, env, "--listen", "127.0.0.1:0", "--project", "p", "--resources", file(t, declared))
+	s = startServe(t, data, env, "--listen", "127.0.0.1:0", "--project", "p", "--resources", file(t, declared))
 	again := runIn(t, nil, "", "export", "--addr", s.address, "p", "other")
 	again.want(t, 0, strings.Replace(want, "topics/news\n", "topics/news\n  labels:\n    kept: yes\n", 1), "")
 	if got := s.end(t); !strings.Contains(got.errs, `labels {\"team\":\"none\"} -> {\"team\":\"sales\"}`) {
@@ -120,7 +118,7 @@ subscriptions:
 	}
 
 	// An empty broker becomes the same by way of the file that was exported.
-	empty := serve(t, t.TempDir(), nil, "--listen", "127.0.0.1:0")
+	empty := startServe(t, t.TempDir(), nil, "--listen", "127.0.0.1:0")
 	if got := runIn(t, nil, exported.out, "apply", "--addr", empty.address, "-f", "-"); got.code != 0 {
 		t.Fatalf("%+v", got)
 	}
@@ -129,9 +127,9 @@ subscriptions:
 
 func TestServeKeepsAndNamesWhatItCannotChange(t *testing.T) {
 	data := t.TempDir()
-	s := serve(t, data, nil, "--listen", "127.0.0.1:0", "--project", "p", "--resources", file(t, declared))
+	s := startServe(t, data, nil, "--listen", "127.0.0.1:0", "--project", "p", "--resources", file(t, declared))
 	s.end(t)
-	s = serve(t, data, nil, "--listen", "127.0.0.1:0", "--project", "p", "--resources", file(t, strings.Replace(declared, "topic: orders,", "topic: orders, filter: 'attributes:a',", 1)))
+	s = startServe(t, data, nil, "--listen", "127.0.0.1:0", "--project", "p", "--resources", file(t, strings.Replace(declared, "topic: orders,", "topic: orders, filter: 'attributes:a',", 1)))
 	runIn(t, nil, "", "export", "--addr", s.address, "p")
 	got := s.end(t)
 	if got.code != 0 || !strings.Contains(got.errs, "level=WARN") || !strings.Contains(got.errs, `filter (unset) -> \"attributes:a\" (cannot be changed)`) {
@@ -151,7 +149,7 @@ func TestServeEndsWhereADeclarationIsWrongOrRefused(t *testing.T) {
 			"resources at the start: create projects/posthaste/subscriptions/billing: NotFound: Resource not found (resource=missing).", nil, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := serve(t, t.TempDir(), c.env, "--listen", "127.0.0.1:0", "--resources", file(t, c.resources))
+			s := startServe(t, t.TempDir(), c.env, "--listen", "127.0.0.1:0", "--resources", file(t, c.resources))
 			if s.address != "" {
 				t.Fatal("it serves")
 			}
@@ -195,18 +193,5 @@ func TestServeUnderstandsTheEmulatorsFlags(t *testing.T) {
 		if (err != nil) != (c.want == "error") {
 			t.Errorf("%s: %v", c.args, err)
 		}
-	}
-}
-
-func TestThePortIsFreeAgainWhenTheDeclaredCannotBeHad(t *testing.T) {
-	f := newFakeStorage()
-	s := &server{
-		settings: &config.Config{Listen: "127.0.0.1:0"}, log: slog.New(slog.DiscardHandler),
-		open:     func(context.Context, *config.Config, *slog.Logger) (storage, error) { return f, nil },
-		prepare:  func(context.Context, storage, *slog.Logger) error { return os.ErrPermission },
-		announce: func(net.Addr) error { t.Error("announced"); return nil },
-	}
-	if err := s.run(t.Context()); err == nil || f.order() != "close" {
-		t.Errorf("error %v, storage: %s", err, f.order())
 	}
 }

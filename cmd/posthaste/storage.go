@@ -17,6 +17,7 @@ import (
 	"github.com/posthaste-io/posthaste/internal/google"
 	"github.com/posthaste-io/posthaste/internal/oidc"
 	"github.com/posthaste-io/posthaste/internal/push"
+	"github.com/posthaste-io/posthaste/internal/serve"
 	"github.com/posthaste-io/posthaste/internal/vfs"
 )
 
@@ -30,7 +31,7 @@ type diskStorage struct {
 }
 
 // openStorage opens the engine in the data directory and the broker on it.
-func openStorage(ctx context.Context, settings *config.Config, log *slog.Logger) (storage, error) {
+func openStorage(ctx context.Context, settings *config.Config, log *slog.Logger) (serve.Storage, error) {
 	roots, err := push.Roots(settings.PushCAFile)
 	if err != nil {
 		return nil, &codedError{err, exitUsage}
@@ -66,18 +67,18 @@ func syncMode(s config.Sync) disk.SyncMode {
 	return disk.SyncMode{Never: s.Mode == config.SyncNone, Interval: s.Interval}
 }
 
-func (s *diskStorage) options() []grpc.ServerOption     { return google.ServerOptions() }
-func (s *diskStorage) register(r grpc.ServiceRegistrar) { google.Register(r, s.broker) }
-func (s *diskStorage) failed() <-chan struct{}          { return s.broker.Failed() }
-func (s *diskStorage) web(mux *http.ServeMux)           { s.tokens.Register(mux) }
+func (s *diskStorage) Options() []grpc.ServerOption     { return google.ServerOptions() }
+func (s *diskStorage) Register(r grpc.ServiceRegistrar) { google.Register(r, s.broker) }
+func (s *diskStorage) Failed() <-chan struct{}          { return s.broker.Failed() }
+func (s *diskStorage) Web(mux *http.ServeMux)           { s.tokens.Register(mux) }
 
-// drain ends streams, and lets no post begin that has not.
-func (s *diskStorage) drain() {
+// Drain ends streams, and lets no post begin that has not.
+func (s *diskStorage) Drain() {
 	s.endPush()
 	s.broker.Drain()
 }
 
-func (s *diskStorage) close(ctx context.Context) error {
+func (s *diskStorage) Close(ctx context.Context) error {
 	s.endPush()
 	pushed := <-s.pushed // what posts brought must reach the log before that is closed
 	if err := errors.Join(pushed, s.broker.Close(ctx), s.engine.Close()); err != nil {

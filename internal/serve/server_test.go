@@ -1,13 +1,13 @@
-package main
+package serve
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +21,9 @@ import (
 
 	"github.com/posthaste-io/posthaste/internal/config"
 )
+
+// patience bounds the wait for what must happen.
+const patience = 10 * time.Second
 
 // fakeStorage records what the server does to it, and serves streams that end when it is drained.
 type fakeStorage struct {
@@ -53,17 +56,17 @@ func (f *fakeStorage) order() string {
 	return strings.Join(f.events, ", ")
 }
 
-func (f *fakeStorage) options() []grpc.ServerOption     { return nil }
-func (f *fakeStorage) register(r grpc.ServiceRegistrar) { pubsubpb.RegisterSubscriberServer(r, f) }
-func (f *fakeStorage) web(*http.ServeMux)               {}
-func (f *fakeStorage) failed() <-chan struct{}          { return f.broken }
+func (f *fakeStorage) Options() []grpc.ServerOption     { return nil }
+func (f *fakeStorage) Register(r grpc.ServiceRegistrar) { pubsubpb.RegisterSubscriberServer(r, f) }
+func (f *fakeStorage) Web(*http.ServeMux)               {}
+func (f *fakeStorage) Failed() <-chan struct{}          { return f.broken }
 
-func (f *fakeStorage) drain() {
+func (f *fakeStorage) Drain() {
 	f.event("drain")
 	f.once.Do(func() { close(f.drained) })
 }
 
-func (f *fakeStorage) close(context.Context) error {
+func (f *fakeStorage) Close(context.Context) error {
 	f.event("close")
 	return f.closed
 }
@@ -92,18 +95,18 @@ type running struct {
 }
 
 // startServer runs a server on a fake storage, which open may delay or refuse, and waits until it announces itself, unless it ends.
-func startServer(t *testing.T, open func(context.Context) (storage, error), settings config.Config) *running {
+func startServer(t *testing.T, open func(context.Context) (Storage, error), settings config.Config) *running {
 	t.Helper()
 	settings.Listen = "127.0.0.1:0"
 	announced := make(chan net.Addr, 1)
-	s := &server{
-		settings: &settings, log: slog.New(slog.DiscardHandler),
-		open:     func(ctx context.Context, _ *config.Config, _ *slog.Logger) (storage, error) { return open(ctx) },
-		announce: func(bound net.Addr) error { announced <- bound; return nil },
+	s := &Server{
+		Settings: &settings, Log: slog.New(slog.DiscardHandler),
+		Open:     func(ctx context.Context, _ *config.Config, _ *slog.Logger) (Storage, error) { return open(ctx) },
+		Announce: func(bound net.Addr) error { announced <- bound; return nil },
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	r := &running{t: t, stop: stop, ended: make(chan error, 1)}
-	go func() { r.ended <- s.run(ctx) }()
+	go func() { r.ended <- s.Run(ctx) }()
 	t.Cleanup(stop)
 	select {
 	case bound := <-announced:
@@ -117,7 +120,7 @@ func startServer(t *testing.T, open func(context.Context) (storage, error), sett
 }
 
 func startWith(t *testing.T, f *fakeStorage, grace time.Duration) *running {
-	return startServer(t, func(context.Context) (storage, error) { return f, nil }, config.Config{ShutdownGrace: grace})
+	return startServer(t, func(context.Context) (Storage, error) { return f, nil }, config.Config{ShutdownGrace: grace})
 }
 
 func (r *running) wait() error {
@@ -245,7 +248,7 @@ func TestFailedStorageEndsTheServerWithItsExitCode(t *testing.T) {
 		t.Errorf("the stream ends with %v, want UNAVAILABLE", err)
 	}
 	err := r.wait()
-	if exitCode(err, true) != exitStorage || !strings.HasPrefix(err.Error(), "the storage failed") {
+	if !errors.Is(err, ErrStorageFailed) || !strings.HasPrefix(err.Error(), "the storage failed") {
 		t.Errorf("run: %v", err)
 	}
 }
@@ -255,75 +258,43 @@ func TestErrorOfClosingIsReported(t *testing.T) {
 	f.closed = errors.New("no space")
 	r := startWith(t, f, time.Minute)
 	r.stop()
-	if err := r.wait(); err == nil || err.Error() != "no space" || exitCode(err, true) != exitFailure {
+	if err := r.wait(); err == nil || err.Error() != "no space" {
 		t.Errorf("run: %v", err)
 	}
 }
 
 func TestStorageThatDoesNotOpenEndsTheServer(t *testing.T) {
-	refusal := &codedError{errors.New("in use"), exitInUse}
-	r := startServer(t, func(context.Context) (storage, error) { return nil, refusal }, config.Config{})
-	if err := r.wait(); exitCode(err, true) != exitInUse {
+	refusal := errors.New("in use")
+	r := startServer(t, func(context.Context) (Storage, error) { return nil, refusal }, config.Config{})
+	if err := r.wait(); !errors.Is(err, refusal) {
 		t.Errorf("run: %v", err)
 	}
 }
 
 func TestStopDuringRecoveryIsNoError(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
-	s := &server{
-		settings: &config.Config{Listen: "127.0.0.1:0"}, log: slog.New(slog.DiscardHandler),
-		open: func(ctx context.Context, _ *config.Config, _ *slog.Logger) (storage, error) {
+	s := &Server{
+		Settings: &config.Config{Listen: "127.0.0.1:0"}, Log: slog.New(slog.DiscardHandler),
+		Open: func(ctx context.Context, _ *config.Config, _ *slog.Logger) (Storage, error) {
 			stop()
 			<-ctx.Done()
 			return nil, ctx.Err()
 		},
-		announce: func(net.Addr) error { t.Error("announced"); return nil },
+		Announce: func(net.Addr) error { t.Error("announced"); return nil },
 	}
-	if err := s.run(ctx); err != nil {
+	if err := s.Run(ctx); err != nil {
 		t.Errorf("run: %v", err)
-	}
-}
-
-func TestPortInUseIsNamed(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	got := runIn(t, nil, "", "serve", "--listen", taken.Addr().String(), "--data", t.TempDir())
-	if got.code != 1 || !strings.Contains(got.errs, "listen tcp "+taken.Addr().String()+": bind: address already in use") || got.out != "" {
-		t.Errorf("%+v", got)
-	}
-}
-
-func TestAnnouncementIsOneLineToCopyFrom(t *testing.T) {
-	var out bytes.Buffer
-	a := &app{out: &out, output: outputText}
-	settings := &config.Config{Data: "./data", Sync: config.Sync{Mode: config.SyncAlways}}
-	if err := a.announce(settings, &net.TCPAddr{IP: net.IPv6unspecified, Port: 99}); err != nil {
-		t.Fatal(err)
-	}
-	if want := "posthaste: gRPC and HTTP on [::]:99, data in ./data, sync always; clients: export PUBSUB_EMULATOR_HOST=localhost:99\n"; out.String() != want {
-		t.Errorf("got %q", out.String())
-	}
-	out.Reset()
-	a.output = outputJSON
-	if err := a.announce(settings, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 99}); err != nil {
-		t.Fatal(err)
-	}
-	if want := `{"listen":"127.0.0.1:99","data":"./data","sync":"always","export":"PUBSUB_EMULATOR_HOST=127.0.0.1:99","pid":`; !strings.HasPrefix(out.String(), want) {
-		t.Errorf("got %q", out.String())
 	}
 }
 
 func TestStorageMustNotOutliveAFailedAnnouncement(t *testing.T) {
 	f := newFakeStorage()
-	s := &server{
-		settings: &config.Config{Listen: "127.0.0.1:0", ShutdownGrace: time.Minute}, log: slog.New(slog.DiscardHandler),
-		open:     func(context.Context, *config.Config, *slog.Logger) (storage, error) { return f, nil },
-		announce: func(net.Addr) error { return io.ErrClosedPipe },
+	s := &Server{
+		Settings: &config.Config{Listen: "127.0.0.1:0", ShutdownGrace: time.Minute}, Log: slog.New(slog.DiscardHandler),
+		Open:     func(context.Context, *config.Config, *slog.Logger) (Storage, error) { return f, nil },
+		Announce: func(net.Addr) error { return io.ErrClosedPipe },
 	}
-	if err := s.run(t.Context()); !errors.Is(err, io.ErrClosedPipe) || !strings.HasSuffix(f.order(), "close") {
+	if err := s.Run(t.Context()); !errors.Is(err, io.ErrClosedPipe) || !strings.HasSuffix(f.order(), "close") {
 		t.Errorf("run: %v, %s", err, f.order())
 	}
 }
@@ -336,7 +307,7 @@ func TestProfilesAreServedOnTheirOwnPort(t *testing.T) {
 	address := port.Addr().String()
 	port.Close()
 	f := newFakeStorage()
-	startServer(t, func(context.Context) (storage, error) { return f, nil }, config.Config{Pprof: address, ShutdownGrace: time.Minute})
+	startServer(t, func(context.Context) (Storage, error) { return f, nil }, config.Config{Pprof: address, ShutdownGrace: time.Minute})
 	response, err := http.Get("http://" + address + "/debug/pprof/cmdline")
 	if err != nil {
 		t.Fatal(err)
@@ -344,5 +315,18 @@ func TestProfilesAreServedOnTheirOwnPort(t *testing.T) {
 	response.Body.Close()
 	if response.StatusCode != 200 {
 		t.Errorf("status %d", response.StatusCode)
+	}
+}
+
+func TestThePortIsFreeAgainWhenTheDeclaredCannotBeHad(t *testing.T) {
+	f := newFakeStorage()
+	s := &Server{
+		Settings: &config.Config{Listen: "127.0.0.1:0"}, Log: slog.New(slog.DiscardHandler),
+		Open:     func(context.Context, *config.Config, *slog.Logger) (Storage, error) { return f, nil },
+		Prepare:  func(context.Context, Storage, *slog.Logger) error { return os.ErrPermission },
+		Announce: func(net.Addr) error { t.Error("announced"); return nil },
+	}
+	if err := s.Run(t.Context()); err == nil || f.order() != "close" {
+		t.Errorf("error %v, storage: %s", err, f.order())
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 )
 
 // serveProfiles serves Go's profiles on a port of their own, if one is set.
-func (s *server) serveProfiles(ctx context.Context, group *errgroup.Group) (io.Closer, error) {
+func (s *Server) serveProfiles(ctx context.Context, group *errgroup.Group) (io.Closer, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
@@ -18,14 +18,14 @@ func (s *server) serveProfiles(ctx context.Context, group *errgroup.Group) (io.C
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	web := s.webServer(mux)
-	if s.settings.Pprof == "" {
+	if s.Settings.Pprof == "" {
 		return web, nil
 	}
-	listener, err := listenOn(ctx, s.settings.Pprof)
+	listener, err := listenOn(ctx, s.Settings.Pprof)
 	if err != nil {
 		return web, err
 	}
-	s.log.Info("serving profiles", "url", "http://"+reachable(listener.Addr())+"/debug/pprof/")
+	s.Log.Info("serving profiles", "url", "http://"+Reachable(listener.Addr())+"/debug/pprof/")
 	group.Go(func() error { return untilClosed(web.Serve(listener)) })
 	return web, nil
 }
