@@ -2,10 +2,12 @@ package push
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
 	"github.com/posthaste-io/posthaste/internal/broker"
+	"github.com/posthaste-io/posthaste/internal/lease"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
@@ -46,6 +48,17 @@ type outcome struct {
 	err      error
 	ended    int64
 	inflight int // posts at that time, itself included
+}
+
+// reason is what a dead letter says about the failure.
+func (o *outcome) reason() lease.Reason {
+	switch {
+	case o.err == nil:
+		return lease.PushStatus(o.status)
+	case errors.Is(o.err, context.DeadlineExceeded):
+		return lease.DeadlineExpired
+	}
+	return lease.PushFailed
 }
 
 func newPump(s *Service, sub *broker.Subscription, to *target, posting context.Context) *pump {
@@ -222,7 +235,8 @@ func (p *pump) settle() (inflight int) {
 		return inflight
 	}
 	log, failing := p.service.options.Logger, p.pace.failing()
-	var acked, nacked []wire.AckID
+	var acked []wire.AckID
+	nacked := make(map[lease.Reason][]wire.AckID)
 	for i := range outcomes {
 		o := &outcomes[i]
 		switch {
@@ -231,7 +245,7 @@ func (p *pump) settle() (inflight int) {
 			acked = append(acked, o.post.id)
 			p.pace.succeeded(o.post.began, o.ended, o.inflight)
 		default:
-			nacked = append(nacked, o.post.id)
+			nacked[o.reason()] = append(nacked[o.reason()], o.post.id)
 			p.pace.failed(o.post.began, o.ended)
 			log.Debug("push failed", "subscription", subscription, "status", o.status, "error", o.err)
 		}
@@ -245,8 +259,8 @@ func (p *pump) settle() (inflight int) {
 			log.Error("push: acknowledge", "subscription", subscription, "error", err)
 		}
 	}
-	if len(nacked) > 0 {
-		p.sub.Modify(nacked, nil, 0)
+	for why, ids := range nacked {
+		p.sub.Fail(ids, why)
 	}
 	return inflight
 }
