@@ -22,8 +22,8 @@ type pace struct {
 const (
 	windowFirst = 4
 
-	// memory is about how many posts the share of failures looks back on.
-	memory = 32
+	// recent is about how many posts the share of failures looks back on.
+	recent = 32
 
 	// troubleFew is the share of failures below which the window grows fast, troubleMany that from which on the endpoint counts as failing.
 	// From a clean start four failures in a row are many.
@@ -49,7 +49,7 @@ func (p *pace) failing() bool { return p.trouble >= troubleMany }
 
 // succeeded counts a post that succeeded. inflight is how many there were, itself included: a window that is not used does not grow.
 func (p *pace) succeeded(began, ended int64, inflight int) {
-	p.trouble -= p.trouble / memory
+	p.trouble -= p.trouble / recent
 	if p.pauses > 0 && began >= p.until {
 		p.pauses = 0
 		p.trouble = min(p.trouble, troubleMany/2)
@@ -68,7 +68,7 @@ func (p *pace) succeeded(began, ended int64, inflight int) {
 
 // failed counts a post that failed.
 func (p *pace) failed(began, ended int64) {
-	p.trouble += (1 - p.trouble) / memory
+	p.trouble += (1 - p.trouble) / recent
 	if began >= p.halved {
 		p.window = max(1, p.window/2)
 		p.halved = ended

@@ -84,6 +84,10 @@ func (p *pump) kick() {
 // retarget changes where the next messages go. Those on their way go on.
 func (p *pump) retarget(to *target) {
 	p.mu.Lock()
+	if p.to.PushTarget == to.PushTarget {
+		p.mu.Unlock()
+		return
+	}
 	p.moved = p.moved || to.Config.PushEndpoint != p.to.Config.PushEndpoint || to.Retry != p.to.Retry
 	p.to = to
 	if p.taker != nil {
@@ -149,7 +153,22 @@ func (p *pump) step(ctx context.Context, taker *broker.Taker) {
 		}
 		return
 	}
+	p.renew()
 	p.begin(deliveries)
+}
+
+// renew takes over a configuration of which the service has not told yet: what was published after it was changed goes where it says.
+func (p *pump) renew() {
+	config, _ := p.sub.PushTarget()
+	p.mu.Lock()
+	known := config == nil || config == p.to.PushTarget
+	p.mu.Unlock()
+	if known {
+		return
+	}
+	if to, err := newTarget(config, p.service.options.UserAgent); err == nil {
+		p.retarget(to)
+	}
 }
 
 // sleep waits for a kick, or for a while unless that is 0.
