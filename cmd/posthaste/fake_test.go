@@ -171,6 +171,9 @@ func (f *fake) ListTopics(_ context.Context, r *pubsubpb.ListTopicsRequest) (*pu
 func (f *fake) ListTopicSubscriptions(_ context.Context, r *pubsubpb.ListTopicSubscriptionsRequest) (*pubsubpb.ListTopicSubscriptionsResponse, error) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
+	if f.topics[r.Topic] == nil {
+		return nil, status.Error(codes.NotFound, "Resource not found")
+	}
 	var names []string
 	for name, s := range f.subscriptions {
 		if s.Topic == r.Topic {

@@ -104,7 +104,26 @@ dead_letter_policy.max_delivery_attempts:  7
 retry_policy.minimum_backoff:              1s
 retry_policy.maximum_backoff:              1m30s
 enable_exactly_once_delivery:              true
-`, "")
+`, missingGrave)
+}
+
+const missingGrave = "posthaste: warning: dead letter topic projects/p/topics/dead does not exist: messages that cannot be forwarded are delivered again and again\n"
+
+func TestDescribeWarnsOfDeadLettersThatReachNobody(t *testing.T) {
+	f := newFake(t)
+	f.run(t, "", "subscription", "create", "s", "--topic", "t", "--dead-letter-topic", "dead")
+	shown := f.run(t, "", "subscription", "describe", "s", "--output", "json")
+	if shown.errs != missingGrave || !strings.HasSuffix(shown.out, "}\n") {
+		t.Errorf("without the topic: %+v", shown)
+	}
+	f.run(t, "", "topic", "create", "dead")
+	if shown = f.run(t, "", "subscription", "describe", "s"); shown.errs != "posthaste: warning: dead letter topic projects/p/topics/dead has no subscription: dead letters reach nobody\n" {
+		t.Errorf("without a subscription: %+v", shown)
+	}
+	f.run(t, "", "subscription", "create", "mourner", "--topic", "dead")
+	if shown = f.run(t, "", "subscription", "describe", "s"); shown.errs != "" || shown.code != 0 {
+		t.Errorf("with a subscription: %+v", shown)
+	}
 }
 
 func TestSubscriptionUpdateTouchesWhatFlagsName(t *testing.T) {

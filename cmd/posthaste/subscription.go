@@ -79,7 +79,10 @@ func (a *app) subscriptionDescribe() *cobra.Command {
 				if err != nil {
 					return server.failed(err, "describe subscription %s", name)
 				}
-				return a.show(s)
+				if err := a.show(s); err != nil {
+					return err
+				}
+				return a.warnOfDeadLetters(ctx, server, s.GetDeadLetterPolicy().GetDeadLetterTopic())
 			})
 		},
 	}
