@@ -114,6 +114,9 @@ func heldUntil(d *delivery, slack int64) int64 {
 	if d.next != nil {
 		end = min(end, d.next.at)
 	}
+	if at, _ := slices.BinarySearch(d.sub.seeks, d.at); at < len(d.sub.seeks) {
+		end = min(end, d.sub.seeks[at]) // a seek takes everything back
+	}
 	return max(end, d.at)
 }
 

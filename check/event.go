@@ -28,7 +28,8 @@ const (
 	OpAck    Op = "ack"
 	OpNack   Op = "nack"
 	OpExtend Op = "extend"
-	// OpSeek moves a subscription: after its invoke event, messages that were acknowledged may come again.
+	// OpSeek moves a subscription: after its invoke event, messages that were acknowledged may come again. One to a time has it as
+	// PublishTimeNS.
 	OpSeek Op = "seek"
 	// OpFault is a fault: invoke when it begins, ok when it is healed. Detail says what kind.
 	OpFault Op = "fault"
@@ -78,6 +79,7 @@ type Config struct {
 	Ordered         bool   `json:"ordered,omitempty"`
 	ExactlyOnce     bool   `json:"exactly_once,omitempty"`
 	Class           string `json:"class,omitempty"`             // only messages of this class; empty takes all
+	Retained        bool   `json:"retained,omitempty"`          // acknowledged messages are kept for seeks
 	Backoff         bool   `json:"backoff,omitempty"`           // a retry policy delays redelivery
 	DeadLetterTopic string `json:"dead_letter_topic,omitempty"` // with AttemptsMax
 	AttemptsMax     int    `json:"attempts_max,omitempty"`

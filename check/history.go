@@ -54,6 +54,7 @@ type subscription struct {
 	deliveries []*delivery
 	messages   map[string][]*delivery // by payload, in order of receipt
 	seeks      []int64
+	moves      []*move
 }
 
 // wants says whether a message of the subscription's topic passes its filter.
@@ -216,8 +217,8 @@ func (b *builder) addSubscription(e *Event) string {
 		return "subscription was never created"
 	case e.Op == OpUnsubscribe && e.Phase == PhaseInvoke:
 		s.until = min(s.until, e.TimeNS)
-	case e.Op == OpSeek && e.Phase == PhaseInvoke:
-		s.seeks = append(s.seeks, e.TimeNS)
+	case e.Op == OpSeek:
+		s.addMove(e)
 	}
 	return ""
 }

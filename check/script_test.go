@@ -99,6 +99,8 @@ func set(t *testing.T, e *Event, name, value string) {
 		config().Ordered = true
 	case "once":
 		config().ExactlyOnce = true
+	case "retained":
+		config().Retained = true
 	case "backoff":
 		config().Backoff = true
 	case "only":
