@@ -4,7 +4,7 @@ package mutation
 var bugs = []bug{
 	{
 		name: "a subscription begins at the start of its topic",
-		file: "internal/ledger/ledger.go", old: "s.acked.Reset(t.end.Load())", new: "s.acked.Reset(0)",
+		file: "internal/ledger/ledger.go", old: "s.acked.Reset(uint64(s.Start))", new: "s.acked.Reset(0)",
 		pkg: "internal/ledger", run: "TestASubscriptionBegins",
 	},
 	{
@@ -25,7 +25,7 @@ var bugs = []bug{
 	},
 	{
 		name: "the space of a deleted subscription's topic is trimmed one message too far",
-		file: "internal/broker/sweep.go", old: "before = min(before, s.durable.Floor())", new: "before = min(before, s.durable.Floor()+1)",
+		file: "internal/broker/sweep.go", old: "before = min(before, from, s.durable.Floor())", new: "before = min(before, from, s.durable.Floor()+1)",
 		pkg: "internal/broker", run: "TestTrim",
 	},
 	{
@@ -72,5 +72,30 @@ var bugs = []bug{
 		name: "a request may have one message less than the limit",
 		file: "internal/wire/publish.go", old: "case p.Count > limit.PublishMessagesMax:", new: "case p.Count >= limit.PublishMessagesMax:",
 		pkg: "internal/wire", run: "TestPublishLimits",
+	},
+	{
+		name: "an acknowledgement from before a seek takes effect behind it",
+		file: "internal/ledger/ledger.go", old: "		return Change{Op: OpAcked}, nil // made before a seek", new: "		n.seeks = 0",
+		pkg: "internal/broker", run: "TestAnAcknowledgementThatTheLogTakesIn",
+	},
+	{
+		name: "a seek leaves old handles valid",
+		file: "internal/lease/turn.go", old: "t.void = t.last }", new: "}",
+		pkg: "internal/broker", run: "TestAckIDsFromBeforeASeek|TestSeeksAndSnapshots",
+	},
+	{
+		name: "an ack id from before a restart and a seek counts",
+		file: "internal/broker/settle.go", old: "uint64(id.Epoch) <= s.durable.Sought().Epoch || ", new: "",
+		pkg: "internal/broker", run: "TestAckIDsFromBeforeASeek",
+	},
+	{
+		name: "a snapshot keeps nothing",
+		file: "internal/broker/sweep.go", old: "before = min(before, s.keeps)", new: "_ = s.keeps",
+		pkg: "internal/broker", run: "TestASnapshotBringsBack",
+	},
+	{
+		name: "a snapshot shares its offsets with its subscription",
+		file: "internal/ledger/snapshot.go", old: "s.acked = of.acked.Clone()", new: "s.acked = of.acked",
+		pkg: "internal/ledger", run: "TestASnapshotIsWhat",
 	},
 }
