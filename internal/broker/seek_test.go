@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
 // at publishes each text a second after the one before and gives the publish times.
@@ -320,5 +321,43 @@ func TestASeekOfAFilteredSubscriptionBringsBackWhatItWants(t *testing.T) {
 	b.expect("first", b.drain(s), "4", "9", "14", "19")
 	b.seek(0)
 	b.expect("after the seek", b.drain(s), "4", "9", "14", "19")
+	s.Leave()
+}
+
+func TestASeekForgetsFailures(t *testing.T) {
+	b := newBench(t)
+	if _, err := b.CreateTopic(b.ctx, &pubsubpb.Topic{Name: "projects/p/topics/dead"}); err != nil {
+		t.Fatal(err)
+	}
+	config := retaining()
+	config.DeadLetterPolicy = &pubsubpb.DeadLetterPolicy{DeadLetterTopic: "projects/p/topics/dead", MaxDeliveryAttempts: 5}
+	config.RetryPolicy = &pubsubpb.RetryPolicy{MinimumBackoff: durationpb.New(time.Minute)}
+	b.topicWith(config)
+	b.at("a")
+	attempt := func(s *Taker) (int32, wire.AckID) {
+		t.Helper()
+		list, err := s.TakeNow(b.ctx, 10, 1<<20)
+		if err != nil || len(list) != 1 {
+			t.Fatalf("%d messages, %v", len(list), err)
+		}
+		return list[0].Attempt, b.read(&list[0]).id
+	}
+	s := b.stream(Credit{})
+	first, id := attempt(s)
+	b.sub().Modify([]wire.AckID{id}, nil, 0)
+	b.seek(0)
+	again, id := attempt(s) // and no backoff
+	if first != 1 || again != 1 {
+		t.Errorf("attempts %d and, after the seek, %d", first, again)
+	}
+	b.sub().Modify([]wire.AckID{id}, nil, 0)
+	b.clock.Advance(time.Second)
+	b.seek(0)
+	s.Leave()
+	b.restart()
+	s = b.stream(Credit{})
+	if n, _ := attempt(s); n != 1 {
+		t.Errorf("attempt %d after a seek and a restart", n)
+	}
 	s.Leave()
 }

@@ -104,6 +104,9 @@ func (b *Broker) CreateSnapshot(ctx context.Context, in *pubsubpb.CreateSnapshot
 	if err := b.mayCreateSnapshot(s, config.Name, project); err != nil {
 		return nil, err
 	}
+	if err := s.shutOut(ctx); err != nil {
+		return nil, unavailable(err)
+	}
 	latest, err := b.snapshotExpiry(ctx, s)
 	if err != nil {
 		return nil, err
@@ -150,6 +153,43 @@ func (b *Broker) mayCreateSnapshot(s *Subscription, name, project string) error 
 // snapshotsOf lists the names of a project's snapshots, in order. The caller holds b.mu.
 func (b *Broker) snapshotsOf(project string) []string {
 	return b.snapshotNames.under(project+"/", func() []string { return keys(b.snapshots) })
+}
+
+// shutOut acknowledges what the subscription's filter does not want of its whole backlog: another subscription may seek to the snapshot,
+// and is not to get that either. The caller holds the subscription's name, so that it is not moved meanwhile.
+func (s *Subscription) shutOut(ctx context.Context) error {
+	if !s.filters {
+		return nil
+	}
+	s.mu.Lock()
+	wanted, seeks := s.terms.filter, s.seeks
+	s.mu.Unlock()
+	r := reader{shard: s.broker.shard, topic: s.durable.Topic.ID}
+	defer r.release()
+	var passed unwanted
+	for off, end := s.durable.Floor(), s.topic.durable.End(); off < end; off = s.durable.NextOpen(off + 1) {
+		m, found, err := r.at(ctx, off)
+		if err != nil {
+			return err
+		}
+		if !found || m.offset >= end {
+			break
+		}
+		if off = m.offset; !wanted.Match(m.bytes) && !s.durable.Acked(off) {
+			passed.add(&m)
+		}
+		if len(r.spent) > 0 {
+			r.release()
+		}
+	}
+	var notes []engine.Record
+	for some := range slices.Chunk(passed.runs, unwantedRunsMax) {
+		notes = append(notes, engine.Record{Kind: engine.KindNote, Body: ledger.AppendAckedRuns(nil, s.durable.ID, seeks, some)})
+	}
+	if len(notes) == 0 {
+		return nil
+	}
+	return s.broker.shard.Append(ctx, notes)
 }
 
 // snapshotExpiry is the latest time to which a snapshot of the subscription that is made now may live.

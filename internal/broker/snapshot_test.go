@@ -246,3 +246,35 @@ func TestATopicHasSoManySnapshotsAndNoMore(t *testing.T) {
 	}
 	b.snapshot("")
 }
+
+func TestASnapshotOfAFilteredSubscriptionHoldsWhatThatWants(t *testing.T) {
+	b := newBench(t)
+	b.topicWith(&pubsubpb.Subscription{Filter: wantsYes}, &pubsubpb.Subscription{Name: otherSub})
+	const far = 2*unwantedRunsMax + 10
+	b.publishWanted(0, 2*far, 2)
+	s := b.stream(Credit{MessagesMax: 3})
+	list := b.now(s)
+	b.expect("the first", list, "1", "3", "5")
+	b.ack(list[1])
+	b.snapshot(snapName)
+	b.publishWanted(2*far, 2, 2)
+	if err := b.SeekToSnapshot(b.ctx, otherSub, snapName); err != nil {
+		t.Fatal(err)
+	}
+	other, err := b.Subscription(otherSub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := other.OpenPull()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := b.now(o)
+	b.expect("first", got[:3], "1", "5", "7")
+	b.expect("last", got[len(got)-3:], fmt.Sprint(2*far-1), fmt.Sprint(2*far), fmt.Sprint(2*far+1))
+	if len(got) != far-1+2 {
+		t.Errorf("%d messages", len(got))
+	}
+	o.Leave()
+	s.Leave()
+}
