@@ -21,7 +21,7 @@ const checkpointVersion = 3
 //	byte version · v last · v kinds · kind* · v topics · topic* · v subscriptions · subscription* · v snapshots · snapshot*
 //	kind         = s kind · v documents · (s name · s body)*
 //	topic        = v id · v end · v deleted · s name · s config
-//	subscription = v id · v topic · s name · s config · v start · v seeks · v epoch · v time · v stale · s acked · v failures · failure*
+//	subscription = v id · v topic · v detached · v active · s name · s config · v start · v seeks · v epoch · v time · v stale · s acked · v failures · failure*
 //	failure      = v at · v offset · v failures · v reason · v wait
 //	snapshot     = v id · v topic, 0 if deleted · v ordered · v latest · s name · s config · s acked
 //
@@ -88,6 +88,8 @@ func (s *Subscription) append(b, scratch []byte) (_, _ []byte) {
 	seeks, sought := s.seeks, s.sought
 	b = binary.AppendUvarint(b, uint64(s.ID))
 	b = binary.AppendUvarint(b, uint64(s.Topic.ID))
+	b = appendBool(b, s.Detached)
+	b = binary.AppendUvarint(b, uint64(s.Active()))
 	b = appendString(b, s.Name)
 	b = append(binary.AppendUvarint(b, uint64(len(s.Config))), s.Config...)
 	b = binary.AppendUvarint(b, uint64(s.Start))
@@ -142,6 +144,8 @@ func (l *Ledger) Restore(in io.Reader) error {
 func (l *Ledger) restoreSubscription(r *source) error {
 	s := &Subscription{ID: SubscriptionID(r.number())}
 	topic := engine.TopicID(r.number())
+	s.Detached = r.number() != 0
+	s.active.Store(int64(r.number()))
 	s.Name, s.Config = string(r.bytes()), r.bytes()
 	s.Start, s.seeks = engine.Offset(r.number()), r.number()
 	s.sought = Sought{Epoch: r.number(), Time: int64(r.number()), Stale: engine.Offset(r.number())}
@@ -149,7 +153,7 @@ func (l *Ledger) restoreSubscription(r *source) error {
 	if r.err != nil {
 		return r.err
 	}
-	if s.Topic = l.topics[topic]; s.Topic == nil {
+	if !l.attach(s, topic) {
 		return fmt.Errorf("%w: subscription %d of topic %d, which is not there", errCheckpoint, s.ID, topic)
 	}
 	var err error
@@ -159,7 +163,6 @@ func (l *Ledger) restoreSubscription(r *source) error {
 	if err := s.restoreFailures(r); err != nil {
 		return err
 	}
-	s.Topic.subscriptions++
 	l.subscriptions[s.ID] = s
 	return nil
 }

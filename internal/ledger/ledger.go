@@ -42,6 +42,9 @@ type Subscription struct {
 	Name   string
 	Config []byte        // never changed in place
 	Start  engine.Offset // of the first message after the subscription's creation
+	// Detached says that it no longer belongs to its topic, which may be gone; see AppendDetached.
+	Detached bool
+	active   atomic.Int64
 
 	mu       sync.Mutex
 	acked    ackset.Set
@@ -177,6 +180,10 @@ func (l *Ledger) Apply(r *engine.Record) (Change, error) {
 		return l.putSnapshot(&n), nil
 	case OpSnapshotDeleted:
 		return l.deleteSnapshot(SnapshotID(n.id)), nil
+	case OpDetached:
+		return l.detach(SubscriptionID(n.id)), nil
+	case OpActive:
+		return l.noteActive(&n), nil
 	case OpDocument:
 		l.putDocument(n.kind, n.name, n.bytes())
 		return Change{Op: OpDocument, Kind: n.kind, Name: n.name}, nil
@@ -260,6 +267,9 @@ func (l *Ledger) deleteSubscription(id SubscriptionID) Change {
 		return Change{Op: OpSubscriptionDeleted}
 	}
 	delete(l.subscriptions, id)
+	if s.Detached {
+		return Change{Op: OpSubscriptionDeleted, Topic: s.Topic, Subscription: s}
+	}
 	s.Topic.subscriptions--
 	return Change{Op: OpSubscriptionDeleted, Topic: s.Topic, Subscription: s, Forgotten: l.forget(s.Topic)}
 }

@@ -78,7 +78,8 @@ func TestADeletedTopicStaysUntilNoSubscriptionKnowsIt(t *testing.T) {
 		t.Error("something is left")
 	}
 	late := [][]byte{AppendAcked(nil, 2, 0, []uint64{1}), AppendAckedBefore(nil, 2, 0, 9), AppendSeek(nil, 2, Seek{}),
-		AppendFailed(nil, 2, 0, []Failure{{Offset: 1, Failures: 1}}), AppendTopicDeleted(nil, 1), AppendSubscriptionDeleted(nil, 2)}
+		AppendFailed(nil, 2, 0, []Failure{{Offset: 1, Failures: 1}}), AppendTopicDeleted(nil, 1), AppendSubscriptionDeleted(nil, 2),
+		AppendDetached(nil, 2), AppendActive(nil, 2, 7)}
 	for _, late := range late {
 		if c := apply(t, l, noted(late)); c.Topic != nil || c.Subscription != nil {
 			t.Errorf("%s changed something: %+v", Describe(late), c)
@@ -115,7 +116,13 @@ func randomRecord(rng *rand.Rand, l *Ledger) engine.Record {
 	topic := engine.TopicID(rng.Uint64N(l.last+1) + 1)
 	sub := SubscriptionID(rng.Uint64N(l.last+1) + 1)
 	config := []byte(fmt.Sprint("config ", rng.IntN(1000)))
-	switch rng.IntN(19) {
+	switch rng.IntN(21) {
+	case 19:
+		if rng.IntN(4) == 0 {
+			return noted(AppendDetached(nil, sub))
+		}
+	case 20:
+		return noted(AppendActive(nil, sub, rng.Int64N(1000)))
 	case 0:
 		return noted(AppendTopic(nil, engine.TopicID(l.last+1), fmt.Sprint("topic", rng.IntN(9)), config))
 	case 1:

@@ -28,6 +28,8 @@ type Op byte
 //	OpSeekSnapshot        op v:id v:epoch v:time v:stale v:snapshot
 //	OpSnapshot            op v:id v:subscription v:ordered v:latest s:name …config
 //	OpSnapshotDeleted     op v:id
+//	OpDetached            op v:id
+//	OpActive              op v:id v:time        used, in Unix seconds
 //
 // seeks is how many seeks of the subscription had been applied when the acknowledgement was made, or the failure.
 const (
@@ -45,11 +47,14 @@ const (
 	OpSeekSnapshot        Op = 11
 	OpSnapshot            Op = 12
 	OpSnapshotDeleted     Op = 13
+	OpDetached            Op = 20
+	OpActive              Op = 21
 )
 
 // opNames is for people who read a dump.
 var opNames = [...]string{"block", "topic", "topic deleted", "subscription", "subscription deleted", "acked", "acked before", "failed", "document", "document deleted",
-	"seek", "seek to snapshot", "snapshot", "snapshot deleted"}
+	"seek", "seek to snapshot", "snapshot", "snapshot deleted",
+	OpDetached: "subscription detached", OpActive: "active"}
 
 func (o Op) String() string {
 	if int(o) < len(opNames) {
@@ -163,6 +168,8 @@ func parseNote(b []byte) (n note, err error) {
 		n.seek.Sought, n.topic = r.sought(), r.number()
 	case OpSnapshot:
 		n.topic, n.ordered, n.latest, n.name = r.number(), r.number() != 0, int64(r.number()), r.text()
+	case OpActive:
+		n.topic = r.number()
 	}
 	if r.bad {
 		return n, fmt.Errorf("%w: %v", errNote, n.op)
@@ -233,6 +240,8 @@ func Describe(body []byte) string {
 		return n.describeFailed()
 	case n.op == OpAckedBefore:
 		return fmt.Sprintf("acked before subscription=%d offset=%d", n.id, n.topic)
+	case n.op == OpActive:
+		return fmt.Sprintf("active subscription=%d time=%d", n.id, n.topic)
 	case n.op == OpDocument:
 		return fmt.Sprintf("document %s %q (%d bytes)", n.kind, n.name, len(n.config))
 	case n.op == OpDocumentDeleted:
@@ -253,5 +262,5 @@ func Describe(body []byte) string {
 
 // Structural says whether a note changes which resources there are or how they are configured, rather than what became of messages.
 func Structural(body []byte) bool {
-	return len(body) > 0 && Op(body[0]) != OpAcked && Op(body[0]) != OpAckedBefore && Op(body[0]) != OpFailed
+	return len(body) > 0 && Op(body[0]) != OpAcked && Op(body[0]) != OpAckedBefore && Op(body[0]) != OpFailed && Op(body[0]) != OpActive
 }

@@ -76,7 +76,7 @@ func (l *Ledger) putSnapshot(n *note) Change {
 		return Change{Op: OpSnapshot, Topic: s.Topic, Snapshot: s}
 	}
 	of := l.subscriptions[SubscriptionID(n.topic)]
-	if of == nil || of.Topic.Deleted {
+	if of == nil || of.Detached || of.Topic.Deleted {
 		return Change{Op: OpSnapshot}
 	}
 	s := &Snapshot{ID: id, Topic: of.Topic, Name: n.name, Config: n.bytes(), Ordered: n.ordered, Latest: n.latest}
@@ -98,7 +98,7 @@ func (l *Ledger) deleteSnapshot(id SnapshotID) Change {
 
 func (l *Ledger) seekSnapshot(n *note) Change {
 	s, to := l.subscriptions[SubscriptionID(n.id)], l.snapshots[SnapshotID(n.topic)]
-	if s == nil || to == nil || to.Topic != s.Topic {
+	if s == nil || s.Detached || to == nil || to.Topic != s.Topic {
 		return Change{Op: OpSeekSnapshot}
 	}
 	s.mu.Lock()
