@@ -91,6 +91,39 @@ func (a *app) with(ctx context.Context, do func(context.Context, *connection) er
 	return do(ctx, c)
 }
 
+// within is with for what the server should answer at once.
+func (a *app) within(ctx context.Context, do func(context.Context, *connection) error) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return a.with(ctx, do)
+}
+
+// each is a command that does one thing to each resource of a kind ("topic") that is named, until one fails. The verb ("delete") is the
+// command's name, and done ("deleted") what it reports.
+func (a *app) each(kind, verb, done, example, short string, do func(ctx context.Context, server *connection, name string) error) *cobra.Command {
+	return &cobra.Command{
+		Use: verb + " " + strings.ToUpper(kind) + "...", Short: short, Args: cobra.MinimumNArgs(1),
+		Example: "  posthaste " + kind + " " + verb + " " + example,
+		RunE: func(c *cobra.Command, names []string) error {
+			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
+				for _, name := range names {
+					full := server.full(kind+"s", name)
+					call, cancel := context.WithTimeout(ctx, callTimeout)
+					err := do(call, server, full)
+					cancel()
+					if err != nil {
+						return server.failed(err, "%s %s %s", verb, kind, full)
+					}
+					if err := a.report(done+" "+full, map[string]string{done: full}); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+	}
+}
+
 // failed turns the error of a call into one for people.
 func (c *connection) failed(err error, format string, args ...any) error {
 	if err == nil {

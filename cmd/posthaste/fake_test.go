@@ -244,6 +244,16 @@ func (f *fake) ListSubscriptions(_ context.Context, r *pubsubpb.ListSubscription
 	return response, nil
 }
 
+func (f *fake) DetachSubscription(_ context.Context, r *pubsubpb.DetachSubscriptionRequest) (*pubsubpb.DetachSubscriptionResponse, error) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	if f.subscriptions[r.Subscription].Detached {
+		return nil, status.Error(codes.FailedPrecondition, "Subscription already detached.")
+	}
+	f.subscriptions[r.Subscription].Detached = true
+	return &pubsubpb.DetachSubscriptionResponse{}, nil
+}
+
 func (f *fake) DeleteSubscription(_ context.Context, r *pubsubpb.DeleteSubscriptionRequest) (*emptypb.Empty, error) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()

@@ -67,6 +67,13 @@ func TestListsFollowPages(t *testing.T) {
 `, "")
 	f.run(t, "", "topic", "describe", "a", "--subscriptions").
 		want(t, 0, "projects/p/subscriptions/x\nprojects/p/subscriptions/y\nprojects/p/subscriptions/z\n", "")
+	f.run(t, "", "subscription", "detach", "x", "y").
+		want(t, 0, "detached projects/p/subscriptions/x\ndetached projects/p/subscriptions/y\n", "")
+	if !f.subscriptions["projects/p/subscriptions/y"].Detached {
+		t.Error("not detached")
+	}
+	f.run(t, "", "subscription", "detach", "z", "y").want(t, 1, "detached projects/p/subscriptions/z\n",
+		"posthaste: detach subscription projects/p/subscriptions/y: FAILED_PRECONDITION: Subscription already detached.\n")
 	f.run(t, "", "subscription", "delete", "x", "y").
 		want(t, 0, "deleted projects/p/subscriptions/x\ndeleted projects/p/subscriptions/y\n", "")
 }

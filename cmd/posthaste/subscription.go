@@ -8,8 +8,9 @@ import (
 )
 
 func (a *app) subscriptionCommand() *cobra.Command {
-	c := a.clientFlags(a.group("subscription", "Create, list, describe, update, move and delete subscriptions",
-		a.subscriptionCreate(), a.subscriptionList(), a.subscriptionDescribe(), a.subscriptionUpdate(), a.subscriptionSeek(), a.subscriptionDelete()))
+	c := a.clientFlags(a.group("subscription", "Create, list, describe, update, move, detach and delete subscriptions",
+		a.subscriptionCreate(), a.subscriptionList(), a.subscriptionDescribe(), a.subscriptionUpdate(), a.subscriptionSeek(),
+		a.subscriptionDetach(), a.subscriptionDelete()))
 	c.Aliases = []string{"sub"}
 	return c
 }
@@ -26,14 +27,12 @@ func (a *app) subscriptionCreate() *cobra.Command {
 			if topic == "" {
 				return usage("--topic is needed")
 			}
-			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
+			return a.within(c.Context(), func(ctx context.Context, server *connection) error {
 				f.resolveTopic = server.topic
 				s := &pubsubpb.Subscription{Name: server.subscription(args[0]), Topic: server.topic(topic)}
 				if _, err := apply(c.Flags(), f.fields(), s); err != nil {
 					return err
 				}
-				ctx, cancel := context.WithTimeout(ctx, callTimeout)
-				defer cancel()
 				created, err := server.subscriber.CreateSubscription(ctx, s)
 				if err != nil {
 					return server.failed(err, "create subscription %s", s.Name)
@@ -71,9 +70,7 @@ func (a *app) subscriptionDescribe() *cobra.Command {
 		Use: "describe SUBSCRIPTION", Short: "Show a subscription", Args: cobra.ExactArgs(1),
 		Example: "  posthaste subscription describe billing",
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
-				ctx, cancel := context.WithTimeout(ctx, callTimeout)
-				defer cancel()
+			return a.within(c.Context(), func(ctx context.Context, server *connection) error {
 				name := server.subscription(args[0])
 				s, err := server.subscriber.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: name})
 				if err != nil {
@@ -97,9 +94,7 @@ func (a *app) subscriptionUpdate() *cobra.Command {
 			"  posthaste subscription update billing --min-backoff 1s --max-backoff 1m\n" +
 			"  posthaste subscription update billing --clear dead-letter,labels",
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
-				ctx, cancel := context.WithTimeout(ctx, callTimeout)
-				defer cancel()
+			return a.within(c.Context(), func(ctx context.Context, server *connection) error {
 				name := server.subscription(args[0])
 				s, err := server.subscriber.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: name})
 				if err != nil {
@@ -124,25 +119,15 @@ func (a *app) subscriptionUpdate() *cobra.Command {
 }
 
 func (a *app) subscriptionDelete() *cobra.Command {
-	return &cobra.Command{
-		Use: "delete SUBSCRIPTION...", Short: "Delete subscriptions and what they hold", Args: cobra.MinimumNArgs(1),
-		Example: "  posthaste subscription delete billing",
-		RunE: func(c *cobra.Command, args []string) error {
-			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
-				for _, name := range args {
-					full := server.subscription(name)
-					call, cancel := context.WithTimeout(ctx, callTimeout)
-					_, err := server.subscriber.DeleteSubscription(call, &pubsubpb.DeleteSubscriptionRequest{Subscription: full})
-					cancel()
-					if err != nil {
-						return server.failed(err, "delete subscription %s", full)
-					}
-					if err := a.report("deleted "+full, map[string]string{"deleted": full}); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-		},
-	}
+	return a.each("subscription", "delete", "deleted", "billing", "Delete subscriptions and what they hold", func(ctx context.Context, server *connection, name string) error {
+		_, err := server.subscriber.DeleteSubscription(ctx, &pubsubpb.DeleteSubscriptionRequest{Subscription: name})
+		return err
+	})
+}
+
+func (a *app) subscriptionDetach() *cobra.Command {
+	return a.each("subscription", "detach", "detached", "billing", "Take subscriptions off their topic for good and drop what they hold", func(ctx context.Context, server *connection, name string) error {
+		_, err := server.publisher.DetachSubscription(ctx, &pubsubpb.DetachSubscriptionRequest{Subscription: name})
+		return err
+	})
 }

@@ -179,9 +179,7 @@ func (a *app) topicUpdate() *cobra.Command {
 		Use: "update TOPIC", Short: "Change the fields whose flags are given", Args: cobra.ExactArgs(1),
 		Example: "  posthaste topic update orders --retention 1d\n  posthaste topic update orders --clear labels --label team=billing",
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
-				ctx, cancel := context.WithTimeout(ctx, callTimeout)
-				defer cancel()
+			return a.within(c.Context(), func(ctx context.Context, server *connection) error {
 				topic, err := server.publisher.GetTopic(ctx, &pubsubpb.GetTopicRequest{Topic: server.topic(args[0])})
 				if err != nil {
 					return server.failed(err, "update topic %s", server.topic(args[0]))
@@ -204,25 +202,8 @@ func (a *app) topicUpdate() *cobra.Command {
 }
 
 func (a *app) topicDelete() *cobra.Command {
-	return &cobra.Command{
-		Use: "delete TOPIC...", Short: "Delete topics; their subscriptions stay with what they hold", Args: cobra.MinimumNArgs(1),
-		Example: "  posthaste topic delete orders",
-		RunE: func(c *cobra.Command, args []string) error {
-			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
-				for _, name := range args {
-					full := server.topic(name)
-					call, cancel := context.WithTimeout(ctx, callTimeout)
-					_, err := server.publisher.DeleteTopic(call, &pubsubpb.DeleteTopicRequest{Topic: full})
-					cancel()
-					if err != nil {
-						return server.failed(err, "delete topic %s", full)
-					}
-					if err := a.report("deleted "+full, map[string]string{"deleted": full}); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-		},
-	}
+	return a.each("topic", "delete", "deleted", "orders", "Delete topics; their subscriptions stay with what they hold", func(ctx context.Context, server *connection, name string) error {
+		_, err := server.publisher.DeleteTopic(ctx, &pubsubpb.DeleteTopicRequest{Topic: name})
+		return err
+	})
 }

@@ -27,9 +27,11 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/posthaste-io/posthaste/internal/changes"
 	"github.com/posthaste-io/posthaste/internal/clock"
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/ledger"
+	"github.com/posthaste-io/posthaste/internal/roster"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
@@ -55,14 +57,15 @@ type Broker struct {
 	subscriptions map[string]*Subscription
 	topicByID     map[engine.TopicID]*topic
 	subByID       map[ledger.SubscriptionID]*Subscription
-	topicNames    nameList
-	subNames      nameList
+	topicNames    roster.List
+	subNames      roster.List
 	snapshots     map[string]*snapshot
-	snapshotNames nameList
+	snapshotNames roster.List
 
+	opened    int64            // by the monotonic clock
 	gone      []engine.TopicID // forgotten while the log was replayed
 	dirty     dirtyTopics
-	pushes    pushChanges
+	pushes    *changes.Set[*Subscription] // pushed, or were; its lock comes last of all
 	stop      context.CancelFunc
 	sweepDone chan struct{}
 
@@ -89,7 +92,7 @@ func Open(ctx context.Context, e engine.Engine, o Options) (*Broker, error) {
 		topics: map[string]*topic{}, subscriptions: map[string]*Subscription{},
 		topicByID: map[engine.TopicID]*topic{}, subByID: map[ledger.SubscriptionID]*Subscription{},
 		snapshots: map[string]*snapshot{},
-		sweepDone: make(chan struct{}), pushes: pushChanges{bell: make(chan struct{}, 1)},
+		sweepDone: make(chan struct{}), pushes: changes.NewSet[*Subscription](), opened: o.Clock.Mono(),
 	}
 	shard, err := e.Own(ctx, 0, (*machine)(b))
 	if err != nil {
@@ -144,6 +147,7 @@ func (b *Broker) Close(ctx context.Context) error {
 	b.stop()
 	<-b.sweepDone
 	b.forwarders.Wait()
+	b.lookForUse(activeStopNoteMin)
 	return b.shard.Release(ctx)
 }
 
@@ -168,10 +172,14 @@ func (b *Broker) AckKey() wire.AckKey { return b.ackKey }
 // Epoch tells ack ids of this run from those of earlier ones.
 func (b *Broker) Epoch() uint32 { return uint32(b.shard.Epoch()) }
 
-// note appends one note and waits until it is durable, even when the caller gives up: whoever holds a resource's name must know how
+// note appends notes, all or none, and waits until they are durable, even when the caller gives up: whoever holds a resource's name must know how
 // its change ended before another may begin.
-func (b *Broker) note(ctx context.Context, body []byte) error {
-	return unavailable(b.shard.Append(context.WithoutCancel(ctx), []engine.Record{{Kind: engine.KindNote, Body: body}}))
+func (b *Broker) note(ctx context.Context, bodies ...[]byte) error {
+	notes := make([]engine.Record, len(bodies))
+	for i, body := range bodies {
+		notes[i] = engine.Record{Kind: engine.KindNote, Body: body}
+	}
+	return unavailable(b.shard.Append(context.WithoutCancel(ctx), notes))
 }
 
 // unavailable turns an engine's error into the status that a client is to see.
@@ -258,6 +266,10 @@ func (b *Broker) changed(c *ledger.Change) error {
 		}
 		b.dirty.add(b.topicByID[c.Topic.ID])
 		return b.subByID[c.Subscription.ID].read()
+	case ledger.OpDetached:
+		if c.Subscription != nil {
+			b.detach(c.Subscription, c.Forgotten)
+		}
 	case ledger.OpSubscriptionDeleted:
 		if c.Subscription != nil {
 			b.dropSubscription(c.Subscription, c.Forgotten)

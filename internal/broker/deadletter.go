@@ -5,30 +5,20 @@ import (
 	"context"
 	"log/slog"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/posthaste-io/posthaste/internal/catalog"
+	"github.com/posthaste-io/posthaste/internal/deadletter"
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/lease"
 	"github.com/posthaste-io/posthaste/internal/ledger"
+	"github.com/posthaste-io/posthaste/internal/reader"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
-// Attributes of a dead letter. The first four are the product's, the last two our own.
 const (
-	attributeDeliveryCount = "CloudPubSubDeadLetterSourceDeliveryCount"
-	attributeSubscription  = "CloudPubSubDeadLetterSourceSubscription"
-	attributeProject       = "CloudPubSubDeadLetterSourceSubscriptionProject"
-	attributePublishTime   = "CloudPubSubDeadLetterSourceTopicPublishTime"
-	attributeReason        = "PosthasteDeadLetterReason"
-	attributeTime          = "PosthasteDeadLetterTime"
-)
-
-const (
-	lettersMax      = 500     // dead letters in one append
-	letterBytesAim  = 1 << 20 // an append with more takes no further dead letter
-	letterTimeStyle = "2006-01-02T15:04:05.000Z07:00"
+	lettersMax     = 500     // dead letters in one append
+	letterBytesAim = 1 << 20 // an append with more takes no further dead letter
 	// A message that could not be forwarded is delivered again after forwardWaitMin, doubled with each attempt up to forwardWaitMax.
 	forwardWaitMin = time.Second
 	forwardWaitMax = time.Minute
@@ -50,7 +40,7 @@ type letter struct {
 // become durable or neither does, so that a message is never lost and never a dead letter twice.
 type forwarder struct {
 	sub     *Subscription
-	reader  reader
+	reader  reader.Reader
 	topic   string // the dead letter topic; "" when the policy is gone
 	most    int    // deliveries
 	seeks   uint64 // that the subscription had followed
@@ -65,7 +55,7 @@ func (s *Subscription) bury() {
 		return
 	}
 	s.forwarding = true
-	f := &forwarder{sub: s, reader: reader{shard: s.broker.shard, topic: s.durable.Topic.ID}}
+	f := &forwarder{sub: s, reader: reader.Reader{Shard: s.broker.shard, Topic: s.durable.Topic.ID}}
 	s.broker.forwarders.Go(f.run)
 }
 
@@ -73,7 +63,7 @@ func (s *Subscription) bury() {
 func (f *forwarder) run() {
 	for f.collect() {
 		err := f.forward(context.Background())
-		f.reader.release()
+		f.reader.Release()
 		f.settle(err)
 	}
 }
@@ -135,14 +125,14 @@ func (f *forwarder) compose(ctx context.Context) (unread error) {
 	for i := range f.letters {
 		l := &f.letters[i]
 		off := engine.Offset(l.Offset)
-		m, found, err := f.reader.at(ctx, off)
+		m, found, err := f.reader.At(ctx, off)
 		switch {
 		case err != nil:
 			unread = err
-		case !found || m.offset != off || f.sub.durable.Acked(off):
+		case !found || m.Offset != off || f.sub.durable.Acked(off):
 			l.done = true
 		default:
-			f.body = wire.AppendWithAttributes(f.body, m.bytes, f.attributes(l, m.time))
+			f.body = wire.AppendWithAttributes(f.body, m.Bytes, f.attributes(l, m.Time))
 			f.offsets = append(f.offsets, l.Offset)
 		}
 	}
@@ -159,14 +149,10 @@ func (f *forwarder) attributes(l *letter, published int64) []wire.Attribute {
 	if err != nil {
 		panic("bug: a subscription with a bad name: " + err.Error())
 	}
-	return []wire.Attribute{
-		{Key: attributeDeliveryCount, Value: strconv.Itoa(int(l.Attempt))},
-		{Key: attributeSubscription, Value: name.ID},
-		{Key: attributeProject, Value: name.Project},
-		{Key: attributePublishTime, Value: time.Unix(0, published).UTC().Format(letterTimeStyle)},
-		{Key: attributeReason, Value: l.reason.String()},
-		{Key: attributeTime, Value: time.UnixMilli(failedAt).UTC().Format(letterTimeStyle)},
+	origin := deadletter.Origin{
+		Project: name.Project, Subscription: name.ID, Published: published, Deliveries: int(l.Attempt), Reason: l.reason.String(), FailedMillis: failedAt,
 	}
+	return origin.Attributes()
 }
 
 // settle tells the queue what became of the letters.

@@ -15,6 +15,17 @@ import (
 	"github.com/posthaste-io/posthaste/internal/lease"
 )
 
+// What the attributes of dead letters are called.
+const (
+	attributeDeliveryCount = "CloudPubSubDeadLetterSourceDeliveryCount"
+	attributeSubscription  = "CloudPubSubDeadLetterSourceSubscription"
+	attributeProject       = "CloudPubSubDeadLetterSourceSubscriptionProject"
+	attributePublishTime   = "CloudPubSubDeadLetterSourceTopicPublishTime"
+	attributeReason        = "PosthasteDeadLetterReason"
+	attributeTime          = "PosthasteDeadLetterTime"
+	letterTimeStyle        = "2006-01-02T15:04:05.000Z07:00"
+)
+
 const (
 	graveName   = "projects/p/topics/grave"
 	mournerName = "projects/p/subscriptions/mourner"

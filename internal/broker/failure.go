@@ -7,6 +7,7 @@ import (
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/lease"
 	"github.com/posthaste-io/posthaste/internal/ledger"
+	"github.com/posthaste-io/posthaste/internal/reader"
 )
 
 // Reason says how a delivery failed.
@@ -53,8 +54,8 @@ func (s *Subscription) record(j journal) {
 
 // admitAgain admits a message that failed before a restart: it goes on where it was, in its backoff too. False when it did not fail.
 // The caller holds s.mu.
-func (s *Subscription) admitAgain(q *lease.Queue, m *message, key []byte) bool {
-	f, failed := s.durable.Failure(m.offset)
+func (s *Subscription) admitAgain(q *lease.Queue, m *reader.Message, key []byte) bool {
+	f, failed := s.durable.Failure(m.Offset)
 	if !failed {
 		return false
 	}
@@ -64,7 +65,7 @@ func (s *Subscription) admitAgain(q *lease.Queue, m *message, key []byte) bool {
 	// The wall clock may have been set meanwhile: no wait is longer than it was to begin with.
 	left := min(max(0, wait-passed), wait)
 	past := lease.Past{Failures: f.Failures, Reason: Reason(f.Reason), NotBefore: now + int64(left)}
-	q.AdmitAt(now, uint64(m.offset), uint32(len(m.bytes)), key, past)
+	q.AdmitAt(now, uint64(m.Offset), uint32(len(m.Bytes)), key, past)
 	s.arm(now)
 	s.bury()
 	return true

@@ -2,9 +2,6 @@ package broker
 
 import (
 	"context"
-	"maps"
-	"slices"
-	"sync"
 	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
@@ -23,7 +20,7 @@ type PushTarget struct {
 
 // pushTarget reads a subscription's configuration; nil when nothing is to be pushed.
 func pushTarget(c *pubsubpb.Subscription) *PushTarget {
-	if c.GetPushConfig().GetPushEndpoint() == "" || c.Detached {
+	if c.GetPushConfig().GetPushEndpoint() == "" {
 		return nil
 	}
 	return &PushTarget{
@@ -63,46 +60,8 @@ func pushBackoff(c *pubsubpb.Subscription, t *terms) {
 	}
 }
 
-// pushChanges lists the subscriptions that are or were pushed and whose configuration changed. Its lock comes last of all.
-type pushChanges struct {
-	mu      sync.Mutex
-	changed map[*Subscription]struct{}
-	bell    chan struct{}
-}
-
-// add never waits: the engine's goroutine calls it.
-func (p *pushChanges) add(s *Subscription) {
-	p.mu.Lock()
-	if p.changed == nil {
-		p.changed = make(map[*Subscription]struct{})
-	}
-	p.changed[s] = struct{}{}
-	p.mu.Unlock()
-	select {
-	case p.bell <- struct{}{}:
-	default:
-	}
-}
-
-func (p *pushChanges) take() []*Subscription {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	changed := slices.Collect(maps.Keys(p.changed))
-	p.changed = nil
-	return changed
-}
-
 // PushChanges waits until there are subscriptions that are pushed, were pushed, or are pushed otherwise than before, and gives those that
 // it has not given since they last changed: at first all that are pushed. One caller at a time. It fails when ctx ends.
 func (b *Broker) PushChanges(ctx context.Context) ([]*Subscription, error) {
-	for {
-		if changed := b.pushes.take(); len(changed) > 0 {
-			return changed, nil
-		}
-		select {
-		case <-b.pushes.bell:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
+	return b.pushes.Wait(ctx)
 }

@@ -32,7 +32,7 @@ func (b *Broker) SeekToTime(ctx context.Context, name string, at int64) error {
 	if err != nil {
 		return unavailable(err)
 	}
-	return b.note(ctx, ledger.AppendSeek(nil, s.durable.ID, to))
+	return b.noteUse(ctx, s, ledger.AppendSeek(nil, s.durable.ID, to))
 }
 
 // SeekToSnapshot makes a subscription done with what the snapshot says, and with nothing that was published later.
@@ -54,7 +54,7 @@ func (b *Broker) SeekToSnapshot(ctx context.Context, name, to string) error {
 		return unavailable(err)
 	}
 	seeks := s.durable.Seeks()
-	if err := b.note(ctx, ledger.AppendSeekSnapshot(nil, s.durable.ID, sought, id)); err != nil {
+	if err := b.noteUse(ctx, s, ledger.AppendSeekSnapshot(nil, s.durable.ID, sought, id)); err != nil {
 		return err
 	}
 	if s.durable.Seeks() == seeks {

@@ -51,6 +51,7 @@ func (s *Subscription) Ack(ctx context.Context, ids []wire.AckID, verdicts []Ver
 	defer settlements.Put(set)
 	set.offsets = set.offsets[:0]
 	now := s.broker.clock.Mono()
+	s.usage.Touch(now)
 	s.mu.Lock()
 	for i := range ids {
 		v := s.ack(now, &ids[i])
@@ -213,7 +214,7 @@ func (s *Subscription) end(err error) {
 	defer s.mu.Unlock()
 	s.ended = err
 	if s.terms.push != nil {
-		s.broker.pushes.add(s)
+		s.broker.pushes.Add(s)
 	}
 	s.wakeAll()
 }

@@ -49,7 +49,7 @@ func (b *Broker) bringSnapshot(d *ledger.Snapshot) error {
 			s.topic.snapshots = append(s.topic.snapshots, s)
 		}
 		b.snapshots[d.Name] = s
-		b.snapshotNames.change()
+		b.snapshotNames.Change()
 	}
 	s.expire = c.ExpireTime.AsTime().UnixNano()
 	return nil
@@ -59,7 +59,7 @@ func (b *Broker) bringSnapshot(d *ledger.Snapshot) error {
 func (b *Broker) dropSnapshot(d *ledger.Snapshot) {
 	s := b.snapshots[d.Name]
 	delete(b.snapshots, d.Name)
-	b.snapshotNames.change()
+	b.snapshotNames.Change()
 	if t := s.topic; t != nil {
 		t.snapshots = slices.DeleteFunc(slices.Clone(t.snapshots), func(other *snapshot) bool { return other == s })
 		b.dirty.add(t)
@@ -118,7 +118,7 @@ func (b *Broker) CreateSnapshot(ctx context.Context, in *pubsubpb.CreateSnapshot
 	put := &ledger.Snapshot{
 		ID: ledger.SnapshotID(b.last.Add(1)), Name: config.Name, Config: catalog.Encode(config), Ordered: ordered, Latest: latest.UnixNano(),
 	}
-	if err := b.note(ctx, ledger.AppendSnapshot(nil, put, s.durable.ID)); err != nil {
+	if err := b.noteUse(ctx, s, ledger.AppendSnapshot(nil, put, s.durable.ID)); err != nil {
 		return nil, err
 	}
 	created, err := b.GetSnapshot(config.Name)
@@ -152,7 +152,7 @@ func (b *Broker) mayCreateSnapshot(s *Subscription, name, project string) error 
 
 // snapshotsOf lists the names of a project's snapshots, in order. The caller holds b.mu.
 func (b *Broker) snapshotsOf(project string) []string {
-	return b.snapshotNames.under(project+"/", func() []string { return keys(b.snapshots) })
+	return b.snapshotNames.Under(project+"/", func() []string { return keys(b.snapshots) })
 }
 
 // shutOut acknowledges what the subscription's filter does not want of its whole backlog: another subscription may seek to the snapshot,

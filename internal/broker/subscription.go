@@ -17,6 +17,7 @@ import (
 	"github.com/posthaste-io/posthaste/internal/filter"
 	"github.com/posthaste-io/posthaste/internal/lease"
 	"github.com/posthaste-io/posthaste/internal/ledger"
+	"github.com/posthaste-io/posthaste/internal/usage"
 )
 
 // Subscription is a subscription at work: its place in the topic and what is out with which subscriber. It costs little while
@@ -24,6 +25,8 @@ import (
 type Subscription struct {
 	broker  *Broker
 	durable *ledger.Subscription
+	ttl     time.Duration // how long it lives without use, 0 for ever; guarded by Broker.mu
+	usage   usage.Usage
 	filters bool // it has a filter, which never changes
 	topic   *topic
 	bell    bell
@@ -51,6 +54,7 @@ type Subscription struct {
 // terms are what a subscription's configuration means for delivery.
 type terms struct {
 	deadline  time.Duration
+	ttl       time.Duration // without use; 0: for ever
 	retention time.Duration
 	retain    bool // what is acknowledged, too
 	rules     lease.Rules
@@ -76,6 +80,7 @@ func readTerms(config []byte) (terms, error) {
 	t := terms{
 		filter:    wanted,
 		deadline:  time.Duration(c.AckDeadlineSeconds) * time.Second,
+		ttl:       c.GetExpirationPolicy().GetTtl().AsDuration(),
 		retention: c.GetMessageRetentionDuration().AsDuration(),
 		retain:    c.RetainAckedMessages,
 		rules: lease.Rules{
@@ -86,9 +91,8 @@ func readTerms(config []byte) (terms, error) {
 			AttemptsMax: int(c.GetDeadLetterPolicy().GetMaxDeliveryAttempts()),
 			Journal:     c.DeadLetterPolicy != nil,
 		},
-		counted:  c.DeadLetterPolicy != nil,
-		push:     pushTarget(c),
-		detached: c.Detached,
+		counted: c.DeadLetterPolicy != nil,
+		push:    pushTarget(c),
 
 		deadLetterTopic: c.GetDeadLetterPolicy().GetDeadLetterTopic(),
 	}
@@ -102,10 +106,14 @@ func (s *Subscription) read() error {
 	if err != nil {
 		return err
 	}
+	s.ttl = t.ttl
+	if s.durable.Detached {
+		t.detached, t.push = true, nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.terms.push != nil || t.push != nil {
-		s.broker.pushes.add(s)
+		s.broker.pushes.Add(s)
 	}
 	s.terms = t
 	if s.queue != nil {
@@ -117,16 +125,19 @@ func (s *Subscription) read() error {
 
 // bringSubscription makes a subscription of the ledger live. The caller holds b.mu.
 func (b *Broker) bringSubscription(d *ledger.Subscription) error {
-	t := b.topicByID[d.Topic.ID]
+	t := b.topicOf(d)
 	s := &Subscription{broker: b, durable: d, topic: t, cursor: d.Floor(), recovered: d.Topic.End(), seeks: d.Seeks()}
 	if err := s.read(); err != nil {
 		return err
 	}
+	s.usage.Remember(b.clock.Mono(), b.clock.Wall(), d.Active())
 	s.filters = s.terms.filter != nil
-	t.subscriptions = append(t.subscriptions, s)
+	if !d.Detached {
+		t.subscriptions = append(t.subscriptions, s)
+	}
 	b.subByID[d.ID] = s
 	b.subscriptions[d.Name] = s
-	b.subNames.change()
+	b.subNames.Change()
 	return nil
 }
 
@@ -136,14 +147,9 @@ func (b *Broker) dropSubscription(d *ledger.Subscription, topicForgotten bool) {
 	delete(b.subByID, d.ID)
 	if b.subscriptions[d.Name] == s {
 		delete(b.subscriptions, d.Name)
-		b.subNames.change()
+		b.subNames.Change()
 	}
-	t := s.topic
-	t.subscriptions = slices.DeleteFunc(slices.Clone(t.subscriptions), func(other *Subscription) bool { return other == s })
-	b.dirty.add(t)
-	if topicForgotten {
-		delete(b.topicByID, t.durable.ID)
-	}
+	b.leaveTopic(s, topicForgotten)
 	s.end(catalog.NotFound(d.Name))
 }
 
@@ -197,7 +203,7 @@ func (b *Broker) CreateSubscription(ctx context.Context, in *pubsubpb.Subscripti
 }
 
 func (b *Broker) putSubscription(ctx context.Context, id ledger.SubscriptionID, t engine.TopicID, config *pubsubpb.Subscription) error {
-	return b.note(ctx, ledger.AppendSubscription(nil, id, t, config.Name, catalog.Encode(config)))
+	return b.note(ctx, ledger.AppendSubscription(nil, id, t, config.Name, catalog.Encode(config)), b.activeNow(id))
 }
 
 // checkReferences says whether the topics are there that a creation (nil mask) or an update names.
@@ -220,6 +226,7 @@ func (s *Subscription) config() (*pubsubpb.Subscription, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.Detached = s.durable.Detached
 	c.TopicMessageRetentionDuration = t.MessageRetentionDuration
 	if s.topic.durable.Deleted {
 		c.Topic, c.TopicMessageRetentionDuration = catalog.DeletedTopic, nil
@@ -260,6 +267,7 @@ func (b *Broker) UpdateSubscription(ctx context.Context, in *pubsubpb.Subscripti
 		return nil, err
 	}
 	b.warnOfDeadLetters(name, config.GetDeadLetterPolicy().GetDeadLetterTopic())
+	s.used()
 	return config, b.putSubscription(ctx, s.durable.ID, s.durable.Topic.ID, config)
 }
 
@@ -291,7 +299,7 @@ func (b *Broker) ListSubscriptions(project string, pageSize int32, pageToken str
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	all := func() []string { return keys(b.subscriptions) }
-	names, next, err := catalog.Page(b.subNames.under(project+"/", all), pageSize, pageToken)
+	names, next, err := catalog.Page(b.subNames.Under(project+"/", all), pageSize, pageToken)
 	if err != nil {
 		return nil, "", err
 	}

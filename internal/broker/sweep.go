@@ -29,6 +29,7 @@ func (b *Broker) sweep(ctx context.Context) {
 			return
 		case <-wake:
 		}
+		b.expire(ctx)
 		b.dropExpired(ctx)
 		b.dropExpiredSnapshots(ctx)
 		b.passOver(ctx)

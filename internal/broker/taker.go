@@ -11,6 +11,7 @@ import (
 
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/lease"
+	"github.com/posthaste-io/posthaste/internal/reader"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
@@ -41,8 +42,9 @@ type Taker struct {
 	deadline time.Duration // 0: the subscription's; guarded by sub.mu
 	holder   lease.Holder  // 0 for unary pulls without order; guarded by sub.mu
 	called   bool          // the bell was rung for it; guarded by the bell's lock
-	reader   reader
+	reader   reader.Reader
 	out      []Delivery
+	present  bool // it counts as use of the subscription
 	hurried  bool // there may be more, but so many messages were passed over that others should have their turn first
 }
 
@@ -50,17 +52,17 @@ type Taker struct {
 func (s *Subscription) OpenStream(c Credit, deadline time.Duration) (*Taker, error) {
 	t := s.newTaker()
 	t.credit, t.deadline, t.stream = c, deadline, true
-	return t, s.attach(t)
+	return t, t.enter()
 }
 
 // OpenPull attaches a taker for one unary pull: what it takes stays leased when it leaves.
 func (s *Subscription) OpenPull() (*Taker, error) {
 	t := s.newTaker()
-	return t, s.attach(t)
+	return t, t.enter()
 }
 
 func (s *Subscription) newTaker() *Taker {
-	return &Taker{sub: s, wake: make(chan struct{}, 1), reader: reader{shard: s.broker.shard, topic: s.durable.Topic.ID}}
+	return &Taker{sub: s, wake: make(chan struct{}, 1), reader: reader.Reader{Shard: s.broker.shard, Topic: s.durable.Topic.ID}}
 }
 
 func (s *Subscription) attach(t *Taker) error {
@@ -75,8 +77,6 @@ func (s *Subscription) attach(t *Taker) error {
 	}
 	return nil
 }
-
-var errDetached = status.Error(codes.FailedPrecondition, "Subscription is detached.")
 
 // refusal says why the taker may not take from the subscription now. The caller holds the subscription's lock.
 func (t *Taker) refusal() error {
@@ -123,6 +123,7 @@ func (t *Taker) SetDeadline(d time.Duration) {
 func (t *Taker) Leave() {
 	s := t.sub
 	t.quit()
+	t.exit()
 	if t.hurried {
 		s.bell.ring(1)
 	}
@@ -140,7 +141,7 @@ func (t *Taker) Leave() {
 	}
 	s.relax()
 	s.mu.Unlock()
-	t.reader.release()
+	t.reader.Release()
 	s.bell.ring(returned)
 }
 
@@ -210,7 +211,7 @@ func (t *Taker) quit() {
 func (t *Taker) Release() {
 	clear(t.out)
 	t.out = t.out[:0]
-	t.reader.release()
+	t.reader.Release()
 }
 
 // fill takes the taker's share of what there is. When there is nothing the taker lies down: it will be kicked. So it does when little
@@ -310,12 +311,12 @@ func (t *Taker) takeShare(ctx context.Context, q *lease.Queue, max int, bytesMax
 			}
 			continue
 		}
-		m, found, err := t.reader.at(ctx, engine.Offset(l.Offset))
+		m, found, err := t.reader.At(ctx, engine.Offset(l.Offset))
 		if err != nil {
 			q.Return(now, l.Handle, l.Offset)
 			return err
 		}
-		if !found || m.offset != engine.Offset(l.Offset) || s.dropped(&l) {
+		if !found || m.Offset != engine.Offset(l.Offset) || s.dropped(&l) {
 			q.Drop(l.Handle, l.Offset) // past its retention: gone from the log, or done with
 			s.bury()
 			continue
@@ -325,7 +326,7 @@ func (t *Taker) takeShare(ctx context.Context, q *lease.Queue, max int, bytesMax
 		if !s.terms.counted {
 			l.Attempt = 0
 		}
-		t.out = append(t.out, Delivery{Message: m.bytes, ID: m.id, Time: m.time, Offset: m.offset, Handle: l.Handle, Attempt: int32(l.Attempt)})
+		t.out = append(t.out, Delivery{Message: m.Bytes, ID: m.ID, Time: m.Time, Offset: m.Offset, Handle: l.Handle, Attempt: int32(l.Attempt)})
 	}
 	if len(t.out) > 0 {
 		s.arm(now)
@@ -362,7 +363,7 @@ const aheadMessagesMax = 100_000
 
 // admit reads the next message of the log into the line of those ready to be taken; false when there is none, or enough wait
 // already. The caller holds s.mu.
-func (s *Subscription) admit(ctx context.Context, q *lease.Queue, r *reader) (bool, error) {
+func (s *Subscription) admit(ctx context.Context, q *lease.Queue, r *reader.Reader) (bool, error) {
 	if ahead, _ := q.Ahead(); ahead >= aheadMessagesMax || !s.terms.rules.Ordered && q.Ready() > 0 {
 		return false, nil
 	}
@@ -372,41 +373,41 @@ func (s *Subscription) admit(ctx context.Context, q *lease.Queue, r *reader) (bo
 	}
 	var key []byte
 	if s.terms.rules.Ordered {
-		key = wire.OrderingKey(m.bytes)
+		key = wire.OrderingKey(m.Bytes)
 	}
-	if m.offset >= s.recovered || !s.admitAgain(q, &m, key) {
-		q.Admit(uint64(m.offset), uint32(len(m.bytes)), key)
+	if m.Offset >= s.recovered || !s.admitAgain(q, &m, key) {
+		q.Admit(uint64(m.Offset), uint32(len(m.Bytes)), key)
 	}
-	s.cursor = m.offset + 1
+	s.cursor = m.Offset + 1
 	return true, nil
 }
 
 // upcoming finds the next message to be admitted and moves the cursor to it; false when there is none, or when more than enough were
 // passed over on the way. The caller holds s.mu.
-func (s *Subscription) upcoming(ctx context.Context, r *reader) (message, bool, error) {
+func (s *Subscription) upcoming(ctx context.Context, r *reader.Reader) (reader.Message, bool, error) {
 	for end := s.topic.durable.End(); ; {
 		if s.cursor < s.recovered {
 			s.cursor = s.durable.NextOpen(s.cursor)
 		}
 		if s.cursor >= end {
-			return message{}, false, nil
+			return reader.Message{}, false, nil
 		}
-		m, found, err := r.at(ctx, s.cursor)
-		if err != nil || !found || m.offset >= end {
-			return message{}, false, err
+		m, found, err := r.At(ctx, s.cursor)
+		if err != nil || !found || m.Offset >= end {
+			return reader.Message{}, false, err
 		}
-		if m.offset > s.cursor && m.offset < s.recovered && s.durable.Acked(m.offset) {
-			s.cursor = m.offset // behind a hole in the log; look again
+		if m.Offset > s.cursor && m.Offset < s.recovered && s.durable.Acked(m.Offset) {
+			s.cursor = m.Offset // behind a hole in the log; look again
 			continue
 		}
-		s.cursor = m.offset
-		if s.terms.filter == nil || s.terms.filter.Match(m.bytes) {
+		s.cursor = m.Offset
+		if s.terms.filter == nil || s.terms.filter.Match(m.Bytes) {
 			return m, true, nil
 		}
 		s.unwanted.add(&m)
-		s.cursor = m.offset + 1
+		s.cursor = m.Offset + 1
 		if s.unwanted.enough() {
-			return message{}, false, nil
+			return reader.Message{}, false, nil
 		}
 	}
 }

@@ -46,7 +46,7 @@ func (b *Broker) bringTopic(d *ledger.Topic) error {
 	b.topicByID[d.ID] = t
 	if !d.Deleted {
 		b.topics[d.Name] = t
-		b.topicNames.change()
+		b.topicNames.Change()
 	}
 	b.dirty.add(t)
 	return nil
@@ -58,7 +58,7 @@ func (b *Broker) dropTopic(d *ledger.Topic, forgotten bool) {
 	t.releaseSnapshots()
 	if b.topics[d.Name] == t {
 		delete(b.topics, d.Name)
-		b.topicNames.change()
+		b.topicNames.Change()
 	}
 	b.dirty.add(t)
 	if forgotten {
@@ -145,7 +145,7 @@ func (b *Broker) ListTopics(project string, pageSize int32, pageToken string) ([
 	}
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	names, next, err := catalog.Page(b.topicNames.under(project+"/", func() []string { return keys(b.topics) }), pageSize, pageToken)
+	names, next, err := catalog.Page(b.topicNames.Under(project+"/", func() []string { return keys(b.topics) }), pageSize, pageToken)
 	if err != nil {
 		return nil, "", err
 	}

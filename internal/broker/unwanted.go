@@ -8,6 +8,7 @@ import (
 	"github.com/posthaste-io/posthaste/internal/ackset"
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/ledger"
+	"github.com/posthaste-io/posthaste/internal/reader"
 )
 
 // A subscription with a filter passes over the messages that it does not want: they are never admitted to its lease queue, so that they
@@ -41,9 +42,9 @@ type unwanted struct {
 }
 
 // add passes over a message.
-func (u *unwanted) add(m *message) {
-	off := uint64(m.offset)
-	u.counted += 1 + len(m.bytes)/(passedBytesMax/passedMessagesMax)
+func (u *unwanted) add(m *reader.Message) {
+	off := uint64(m.Offset)
+	u.counted += 1 + len(m.Bytes)/(passedBytesMax/passedMessagesMax)
 	if n := len(u.runs); n > 0 && u.runs[n-1].To == off {
 		u.runs[n-1].To++
 		return
@@ -83,8 +84,8 @@ func (s *Subscription) tell(runs int) error {
 
 // passOver moves every filtered subscription to the next message that it wants, as far as a sweep allows, and tells the log.
 func (b *Broker) passOver(ctx context.Context) {
-	r := reader{shard: b.shard}
-	defer r.release()
+	r := reader.Reader{Shard: b.shard}
+	defer r.Release()
 	list := b.filtered()
 	for left := sweepMessagesMax; left > 0 && len(list) > 0; {
 		list = slices.DeleteFunc(list, func(s *Subscription) bool {
@@ -119,15 +120,15 @@ func (b *Broker) filtered() []*Subscription {
 
 // passOver does so for one subscription, for a while. It returns how much it passed over, as unwanted counts it; more says that it is
 // not through.
-func (s *Subscription) passOver(ctx context.Context, r *reader) (passed int, more bool, err error) {
+func (s *Subscription) passOver(ctx context.Context, r *reader.Reader) (passed int, more bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u := &s.unwanted
 	if s.ended != nil || u.known && u.wanted == s.cursor && !s.durable.Acked(s.cursor) {
 		return 0, false, nil
 	}
-	r.release()
-	r.topic = s.durable.Topic.ID
+	r.Release()
+	r.Topic = s.durable.Topic.ID
 	u.counted = 0
 	_, u.known, err = s.upcoming(ctx, r)
 	u.wanted = s.cursor

@@ -25,6 +25,7 @@ var publisher = grpc.ServiceDesc{
 		method("ListTopicSubscriptions", (*server).listTopicSubscriptions),
 		method("ListTopicSnapshots", (*server).listTopicSnapshots),
 		method("DeleteTopic", (*server).deleteTopic),
+		method("DetachSubscription", (*server).detachSubscription),
 		rawMethod("Publish", (*server).publish),
 	},
 }
@@ -53,6 +54,10 @@ func (s *server) listTopicSubscriptions(_ context.Context, in *pubsubpb.ListTopi
 
 func (s *server) deleteTopic(ctx context.Context, in *pubsubpb.DeleteTopicRequest) (*emptypb.Empty, error) {
 	return &emptypb.Empty{}, s.broker.DeleteTopic(ctx, in.Topic)
+}
+
+func (s *server) detachSubscription(ctx context.Context, in *pubsubpb.DetachSubscriptionRequest) (*pubsubpb.DetachSubscriptionResponse, error) {
+	return &pubsubpb.DetachSubscriptionResponse{}, s.broker.DetachSubscription(ctx, in.Subscription)
 }
 
 var publishScans = sync.Pool{New: func() any { return new(wire.Publish) }}

@@ -23,8 +23,11 @@ func TestADetachedSubscriptionHasNoBacklogAndLetsItsTopicGo(t *testing.T) {
 		t.Errorf("detached: %+v", c)
 	}
 	apply(t, l, block(1, 10, 10))
-	apply(t, l, noted(AppendAckedBefore(nil, 2, 0, 15)))
-	apply(t, l, noted(AppendAcked(nil, 2, 0, []uint64{17})))
+	for _, late := range [][]byte{AppendAckedBefore(nil, 2, 0, 15), AppendAcked(nil, 2, 0, []uint64{17}), AppendSeek(nil, 2, Seek{})} {
+		if c := apply(t, l, noted(late)); c.Topic != nil || c.Subscription != nil {
+			t.Errorf("%s changed something: %+v", Describe(late), c)
+		}
+	}
 	if s.Floor() < 20 || !s.Acked(19) {
 		t.Errorf("it still waits for %d", s.Floor())
 	}

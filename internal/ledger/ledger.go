@@ -276,8 +276,8 @@ func (l *Ledger) deleteSubscription(id SubscriptionID) Change {
 
 func (l *Ledger) acked(n *note) (Change, error) {
 	s := l.subscriptions[SubscriptionID(n.id)]
-	if s == nil {
-		return Change{Op: OpAcked}, nil // deleted meanwhile
+	if s == nil || s.Detached {
+		return Change{Op: OpAcked}, nil // deleted meanwhile, or done with everything
 	}
 	var err error
 	if l.runs, err = n.runs(l.runs[:0]); err != nil {
@@ -297,7 +297,7 @@ func (l *Ledger) acked(n *note) (Change, error) {
 
 func (l *Ledger) ackedBefore(n *note) Change {
 	s := l.subscriptions[SubscriptionID(n.id)]
-	if s == nil {
+	if s == nil || s.Detached {
 		return Change{Op: OpAckedBefore}
 	}
 	s.mu.Lock()

@@ -60,7 +60,7 @@ func (s *Subscription) Sought() Sought {
 
 func (l *Ledger) seek(n *note) Change {
 	s := l.subscriptions[SubscriptionID(n.id)]
-	if s == nil {
+	if s == nil || s.Detached {
 		return Change{Op: OpSeek}
 	}
 	s.mu.Lock()

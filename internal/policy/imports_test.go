@@ -23,17 +23,22 @@ var order = []row{
 	{"internal/text", "google.golang.org/protobuf/..."},
 	{"internal/wheel", ""},
 	{"internal/ackset", ""},
+	{"internal/roster", ""},
+	{"internal/changes", ""},
+	{"internal/usage", ""},
 	{"internal/listen", ""},
 	{"internal/vfs", "golang.org/x/sys/unix"},
 	{"internal/engine", ""},
 
 	// Pure rules.
 	{"internal/wire", "internal/limit google.golang.org/grpc/encoding/... google.golang.org/grpc/mem google.golang.org/protobuf/encoding/protowire"},
+	{"internal/deadletter", "internal/wire"},
 	{"internal/lease", "internal/wheel internal/ackset"},
 	{"internal/filter", "internal/limit internal/wire"},
 	{"internal/catalog", "internal/filter internal/limit " + api},
 	{"internal/iam", "internal/limit internal/catalog cloud.google.com/go/iam/apiv1/iampb google.golang.org/protobuf/... google.golang.org/grpc/codes google.golang.org/grpc/status"},
 	{"internal/ledger", "internal/engine internal/ackset"},
+	{"internal/reader", "internal/engine internal/wire"},
 
 	// Engines, and the contract that they are held against.
 	{"internal/engine/enginetest", "internal/engine internal/clock"},
@@ -45,7 +50,7 @@ var order = []row{
 	{"internal/engine/disk", "internal/engine internal/clock internal/vfs internal/engine/disk/layout internal/engine/disk/cache internal/engine/disk/index internal/engine/disk/dump"},
 
 	// The core, then the fronts, which translate onto it.
-	{"internal/broker", "internal/engine internal/ledger internal/lease internal/ackset internal/wheel internal/catalog internal/filter internal/iam internal/wire internal/limit internal/clock cloud.google.com/go/iam/apiv1/iampb " + api},
+	{"internal/broker", "internal/changes internal/deadletter internal/reader internal/roster internal/usage internal/engine internal/ledger internal/lease internal/ackset internal/wheel internal/catalog internal/filter internal/iam internal/wire internal/limit internal/clock cloud.google.com/go/iam/apiv1/iampb " + api},
 	{"internal/google/v1beta2pb", "google.golang.org/protobuf/..."},
 	{"internal/oidc", "internal/clock github.com/go-jose/go-jose/v4/..."},
 	{"internal/push", "internal/broker internal/lease internal/wire internal/limit internal/clock " + api},

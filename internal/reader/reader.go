@@ -1,4 +1,5 @@
-package broker
+// Package reader finds stored messages by their offsets.
+package reader
 
 import (
 	"context"
@@ -7,39 +8,39 @@ import (
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
-// reader finds a topic's messages by their offsets. It remembers where it is, so that going forward costs nothing but the step.
-// The bytes it gives stay valid until release. It is not safe for concurrent use.
-type reader struct {
-	shard engine.Shard
-	topic engine.TopicID
+// Reader finds a topic's messages by their offsets. It remembers where it is, so that going forward costs nothing but the step.
+// The bytes it gives stay valid until Release. It is not safe for concurrent use.
+type Reader struct {
+	Shard engine.Shard
+	Topic engine.TopicID // may be changed after Release
 
 	batch engine.Batch
 	spent []engine.Batch // whose messages are still in use
 	block int            // in batch.Blocks
 	index uint32         // of the message that rest begins with, in that block
 	rest  []byte
-	last  message // what at gave last: it is asked for when a message is admitted and again when it is taken
+	last  Message // what At gave last: it is asked for when a message is admitted and again when it is taken
 }
 
 // readBytesMax is how much is read at a time when messages come from the disk.
 const readBytesMax = 1 << 20
 
-// message is a stored message and what the log knows of it.
-type message struct {
-	offset engine.Offset
-	id     uint64
-	time   int64  // Unix nanoseconds
-	bytes  []byte // a PubsubMessage, as its publisher sent it
+// Message is a stored message and what the log knows of it.
+type Message struct {
+	Offset engine.Offset
+	ID     uint64
+	Time   int64  // Unix nanoseconds
+	Bytes  []byte // a PubsubMessage, as its publisher sent it
 }
 
-// at gives the message at the offset or, when that is gone, the next there is; false when there is none.
-func (r *reader) at(ctx context.Context, off engine.Offset) (message, bool, error) {
-	if r.last.bytes != nil && r.last.offset == off {
+// At gives the message at the offset or, when that is gone, the next there is; false when there is none.
+func (r *Reader) At(ctx context.Context, off engine.Offset) (Message, bool, error) {
+	if r.last.Bytes != nil && r.last.Offset == off {
 		return r.last, true, nil
 	}
 	if !r.seek(off) {
 		if err := r.load(ctx, off); err != nil || len(r.batch.Blocks) == 0 {
-			return message{}, false, err
+			return Message{}, false, err
 		}
 		off = max(off, r.batch.Blocks[0].First)
 		if !r.seek(off) {
@@ -48,13 +49,13 @@ func (r *reader) at(ctx context.Context, off engine.Offset) (message, bool, erro
 	}
 	b := &r.batch.Blocks[r.block]
 	bytes, rest := wire.Next(r.rest)
-	r.last = message{offset: off, id: b.ID + uint64(r.index), time: b.Time, bytes: bytes}
+	r.last = Message{Offset: off, ID: b.ID + uint64(r.index), Time: b.Time, Bytes: bytes}
 	r.rest, r.index = rest, r.index+1
 	return r.last, true, nil
 }
 
 // seek goes to an offset in the blocks at hand.
-func (r *reader) seek(off engine.Offset) bool {
+func (r *Reader) seek(off engine.Offset) bool {
 	for r.block < len(r.batch.Blocks) {
 		b := &r.batch.Blocks[r.block]
 		switch {
@@ -76,7 +77,7 @@ func (r *reader) seek(off engine.Offset) bool {
 }
 
 // enter goes to the beginning of a block.
-func (r *reader) enter(block int) {
+func (r *Reader) enter(block int) {
 	r.block, r.index, r.rest = block, 0, nil
 	if block < len(r.batch.Blocks) {
 		r.rest = r.batch.Blocks[block].Body
@@ -84,24 +85,24 @@ func (r *reader) enter(block int) {
 }
 
 // load reads the blocks from an offset on. Messages given before stay valid.
-func (r *reader) load(ctx context.Context, off engine.Offset) error {
+func (r *Reader) load(ctx context.Context, off engine.Offset) error {
 	if len(r.batch.Blocks) > 0 {
 		r.spent = append(r.spent, r.batch)
 		r.batch = engine.Batch{}
 	}
 	r.batch.BytesMax = readBytesMax
-	err := r.shard.Read(ctx, r.topic, off, &r.batch)
+	err := r.Shard.Read(ctx, r.Topic, off, &r.batch)
 	r.enter(0)
 	return err
 }
 
-// release lets go of everything that was read.
-func (r *reader) release() {
+// Release lets go of everything that was read.
+func (r *Reader) Release() {
 	r.batch.Release()
 	for i := range r.spent {
 		r.spent[i].Release()
 	}
 	r.spent = r.spent[:0]
-	r.last = message{}
+	r.last = Message{}
 	r.enter(0)
 }

@@ -1,0 +1,23 @@
+package deadletter
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/posthaste-io/posthaste/internal/wire"
+)
+
+func TestADeadLetterSaysWhereItComesFrom(t *testing.T) {
+	o := Origin{Project: "p", Subscription: "s", Published: 1_700_000_000_123_000_000, Deliveries: 5, Reason: "nacked", FailedMillis: 1_700_000_001_000}
+	want := []wire.Attribute{
+		{Key: "CloudPubSubDeadLetterSourceDeliveryCount", Value: "5"},
+		{Key: "CloudPubSubDeadLetterSourceSubscription", Value: "s"},
+		{Key: "CloudPubSubDeadLetterSourceSubscriptionProject", Value: "p"},
+		{Key: "CloudPubSubDeadLetterSourceTopicPublishTime", Value: "2023-11-14T22:13:20.123Z"},
+		{Key: "PosthasteDeadLetterReason", Value: "nacked"},
+		{Key: "PosthasteDeadLetterTime", Value: "2023-11-14T22:13:21.000Z"},
+	}
+	if got := o.Attributes(); !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
