@@ -15,6 +15,7 @@ import (
 	"github.com/posthaste-io/posthaste/internal/catalog"
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/ledger"
+	"github.com/posthaste-io/posthaste/internal/reader"
 	"github.com/posthaste-io/posthaste/internal/limit"
 )
 
@@ -164,22 +165,22 @@ func (s *Subscription) shutOut(ctx context.Context) error {
 	s.mu.Lock()
 	wanted, seeks := s.terms.filter, s.seeks
 	s.mu.Unlock()
-	r := reader{shard: s.broker.shard, topic: s.durable.Topic.ID}
-	defer r.release()
+	r := reader.Reader{Shard: s.broker.shard, Topic: s.durable.Topic.ID}
+	defer r.Release()
 	var passed unwanted
 	for off, end := s.durable.Floor(), s.topic.durable.End(); off < end; off = s.durable.NextOpen(off + 1) {
-		m, found, err := r.at(ctx, off)
+		m, found, err := r.At(ctx, off)
 		if err != nil {
 			return err
 		}
-		if !found || m.offset >= end {
+		if !found || m.Offset >= end {
 			break
 		}
-		if off = m.offset; !wanted.Match(m.bytes) && !s.durable.Acked(off) {
+		if off = m.Offset; !wanted.Match(m.Bytes) && !s.durable.Acked(off) {
 			passed.add(&m)
 		}
-		if len(r.spent) > 0 {
-			r.release()
+		if r.Spent() {
+			r.Release()
 		}
 	}
 	var notes []engine.Record

@@ -96,6 +96,9 @@ func (r *Reader) load(ctx context.Context, off engine.Offset) error {
 	return err
 }
 
+// Spent says that the reader has gone past what it read first, and holds its memory until Release.
+func (r *Reader) Spent() bool { return len(r.spent) > 0 }
+
 // Release lets go of everything that was read.
 func (r *Reader) Release() {
 	r.batch.Release()
