@@ -28,7 +28,7 @@ func (b *Broker) GetPolicy(resource string, version int32) (*iampb.Policy, error
 // SetPolicy changes a resource's access policy: NOT_FOUND when there is no such resource, ABORTED when the policy that was sent has
 // the etag of another one than the current.
 func (b *Broker) SetPolicy(ctx context.Context, resource string, in *iampb.Policy, mask *fieldmaskpb.FieldMask) (*iampb.Policy, error) {
-	defer b.names.lock(resource)()
+	defer b.names.Lock(resource)()
 	current, err := b.policy(resource)
 	if err != nil {
 		return nil, err

@@ -32,6 +32,7 @@ import (
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/ledger"
 	"github.com/posthaste-io/posthaste/internal/roster"
+	"github.com/posthaste-io/posthaste/internal/stripe"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
@@ -47,7 +48,7 @@ type Broker struct {
 	logger *slog.Logger
 	shard  engine.Shard
 	ackKey wire.AckKey
-	names  nameLocks
+	names  stripe.Locks
 	last   atomic.Uint64 // the highest number given to a resource
 
 	mu            sync.RWMutex

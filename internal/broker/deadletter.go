@@ -98,7 +98,7 @@ func (f *forwarder) forward(ctx context.Context) error {
 		return unread
 	}
 	b := f.sub.broker
-	defer b.names.lock(f.topic)() // a topic that is deleted now would swallow the messages
+	defer b.names.Lock(f.topic)() // a topic that is deleted now would swallow the messages
 	t := b.topic(f.topic)
 	if t == nil {
 		return catalog.NotFound(f.topic)

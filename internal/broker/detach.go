@@ -18,7 +18,7 @@ var (
 // DetachSubscription takes a subscription off its topic for ever and drops its backlog. Streams and pulls end with FAILED_PRECONDITION, as
 // does a second call. The topic no longer knows it, and may be deleted and forgotten before it.
 func (b *Broker) DetachSubscription(ctx context.Context, name string) error {
-	defer b.names.lock(name)()
+	defer b.names.Lock(name)()
 	s, err := b.Subscription(name)
 	if err != nil {
 		return err

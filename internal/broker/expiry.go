@@ -113,7 +113,7 @@ func (b *Broker) unused(s *Subscription, now int64) bool {
 // deleteUnused deletes the subscription unless it was used, changed or replaced meanwhile.
 func (b *Broker) deleteUnused(ctx context.Context, s *Subscription) error {
 	name := s.durable.Name
-	defer b.names.lock(name)()
+	defer b.names.Lock(name)()
 	b.mu.RLock()
 	still := b.subscriptions[name] == s && b.unused(s, b.clock.Mono())
 	b.mu.RUnlock()

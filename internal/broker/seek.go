@@ -18,7 +18,7 @@ import (
 // SeekToTime makes a subscription done with everything published before a time, Unix nanoseconds, and with nothing of what is kept and
 // was published then or later. What is acknowledged and not kept cannot come back.
 func (b *Broker) SeekToTime(ctx context.Context, name string, at int64) error {
-	defer b.names.lock(name)()
+	defer b.names.Lock(name)()
 	s, err := b.Subscription(name)
 	if err != nil {
 		return err
@@ -37,7 +37,7 @@ func (b *Broker) SeekToTime(ctx context.Context, name string, at int64) error {
 
 // SeekToSnapshot makes a subscription done with what the snapshot says, and with nothing that was published later.
 func (b *Broker) SeekToSnapshot(ctx context.Context, name, to string) error {
-	defer b.names.lock(name, to)()
+	defer b.names.Lock(name, to)()
 	s, err := b.Subscription(name)
 	if err != nil {
 		return err

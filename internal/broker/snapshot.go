@@ -15,8 +15,8 @@ import (
 	"github.com/posthaste-io/posthaste/internal/catalog"
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/ledger"
-	"github.com/posthaste-io/posthaste/internal/reader"
 	"github.com/posthaste-io/posthaste/internal/limit"
+	"github.com/posthaste-io/posthaste/internal/reader"
 )
 
 // snapshot is a snapshot at work: it keeps messages until it expires. Its fields change under Broker.mu.
@@ -97,7 +97,7 @@ func (b *Broker) CreateSnapshot(ctx context.Context, in *pubsubpb.CreateSnapshot
 		return nil, err
 	}
 	project := config.Name[:strings.LastIndex(config.Name, "/snapshots/")]
-	defer b.names.lock(config.Name, in.Subscription, project)() // the project's, as its snapshots are counted
+	defer b.names.Lock(config.Name, in.Subscription, project)() // the project's, as its snapshots are counted
 	s, err := b.Subscription(in.Subscription)
 	if err != nil {
 		return nil, err
@@ -224,7 +224,7 @@ func (b *Broker) GetSnapshot(name string) (*pubsubpb.Snapshot, error) {
 
 // UpdateSnapshot changes the fields that the mask names.
 func (b *Broker) UpdateSnapshot(ctx context.Context, in *pubsubpb.Snapshot, mask *fieldmaskpb.FieldMask) (*pubsubpb.Snapshot, error) {
-	defer b.names.lock(in.GetName())()
+	defer b.names.Lock(in.GetName())()
 	b.mu.RLock()
 	s, err := b.findSnapshot(in.GetName())
 	b.mu.RUnlock()
@@ -248,7 +248,7 @@ func (b *Broker) UpdateSnapshot(ctx context.Context, in *pubsubpb.Snapshot, mask
 
 // DeleteSnapshot deletes a snapshot: what it alone kept is free.
 func (b *Broker) DeleteSnapshot(ctx context.Context, name string) error {
-	defer b.names.lock(name)()
+	defer b.names.Lock(name)()
 	b.mu.RLock()
 	s, err := b.findSnapshot(name)
 	b.mu.RUnlock()
@@ -315,7 +315,7 @@ func (b *Broker) dropExpiredSnapshots(ctx context.Context) {
 
 // expireSnapshot deletes a snapshot unless it may live on meanwhile.
 func (b *Broker) expireSnapshot(ctx context.Context, name string) error {
-	defer b.names.lock(name)()
+	defer b.names.Lock(name)()
 	b.mu.RLock()
 	s := b.snapshots[name]
 	due := s != nil && s.expire <= b.clock.Wall()

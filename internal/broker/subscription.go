@@ -185,7 +185,7 @@ func (b *Broker) CreateSubscription(ctx context.Context, in *pubsubpb.Subscripti
 	if err != nil {
 		return nil, err
 	}
-	defer b.names.lock(config.Name, in.Topic)()
+	defer b.names.Lock(config.Name, in.Topic)()
 	b.mu.RLock()
 	taken, t := b.subscriptions[config.Name] != nil, b.topics[in.Topic]
 	b.mu.RUnlock()
@@ -248,7 +248,7 @@ func (b *Broker) GetSubscription(name string) (*pubsubpb.Subscription, error) {
 // UpdateSubscription changes the fields that the mask names.
 func (b *Broker) UpdateSubscription(ctx context.Context, in *pubsubpb.Subscription, mask *fieldmaskpb.FieldMask) (*pubsubpb.Subscription, error) {
 	name := in.GetName()
-	defer b.names.lock(name)()
+	defer b.names.Lock(name)()
 	s, err := b.Subscription(name)
 	if err != nil {
 		return nil, err
@@ -283,7 +283,7 @@ func (b *Broker) ModifyPushConfig(ctx context.Context, name string, push *pubsub
 
 // DeleteSubscription deletes a subscription and its backlog.
 func (b *Broker) DeleteSubscription(ctx context.Context, name string) error {
-	defer b.names.lock(name)()
+	defer b.names.Lock(name)()
 	s, err := b.Subscription(name)
 	if err != nil {
 		return err

@@ -79,7 +79,7 @@ func (b *Broker) CreateTopic(ctx context.Context, in *pubsubpb.Topic) (*pubsubpb
 	if err != nil {
 		return nil, err
 	}
-	defer b.names.lock(config.Name)()
+	defer b.names.Lock(config.Name)()
 	if b.topic(config.Name) != nil {
 		return nil, catalog.AlreadyExists(config.Name)
 	}
@@ -114,7 +114,7 @@ func (b *Broker) find(name string) (*topic, error) {
 
 // UpdateTopic changes the fields that the mask names.
 func (b *Broker) UpdateTopic(ctx context.Context, in *pubsubpb.Topic, mask *fieldmaskpb.FieldMask) (*pubsubpb.Topic, error) {
-	defer b.names.lock(in.GetName())()
+	defer b.names.Lock(in.GetName())()
 	current, err := b.GetTopic(in.GetName())
 	if err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ func (b *Broker) UpdateTopic(ctx context.Context, in *pubsubpb.Topic, mask *fiel
 
 // DeleteTopic deletes a topic. Its subscriptions keep their backlog.
 func (b *Broker) DeleteTopic(ctx context.Context, name string) error {
-	defer b.names.lock(name)()
+	defer b.names.Lock(name)()
 	b.mu.RLock()
 	t, err := b.find(name)
 	b.mu.RUnlock()

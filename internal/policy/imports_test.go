@@ -24,6 +24,7 @@ var order = []row{
 	{"internal/wheel", ""},
 	{"internal/ackset", ""},
 	{"internal/roster", ""},
+	{"internal/stripe", ""},
 	{"internal/changes", ""},
 	{"internal/usage", ""},
 	{"internal/listen", ""},
@@ -50,7 +51,7 @@ var order = []row{
 	{"internal/engine/disk", "internal/engine internal/clock internal/vfs internal/engine/disk/layout internal/engine/disk/cache internal/engine/disk/index internal/engine/disk/dump"},
 
 	// The core, then the fronts, which translate onto it.
-	{"internal/broker", "internal/changes internal/deadletter internal/reader internal/roster internal/usage internal/engine internal/ledger internal/lease internal/ackset internal/wheel internal/catalog internal/filter internal/iam internal/wire internal/limit internal/clock cloud.google.com/go/iam/apiv1/iampb " + api},
+	{"internal/broker", "internal/changes internal/deadletter internal/reader internal/roster internal/stripe internal/usage internal/engine internal/ledger internal/lease internal/ackset internal/wheel internal/catalog internal/filter internal/iam internal/wire internal/limit internal/clock cloud.google.com/go/iam/apiv1/iampb " + api},
 	{"internal/google/v1beta2pb", "google.golang.org/protobuf/..."},
 	{"internal/oidc", "internal/clock github.com/go-jose/go-jose/v4/..."},
 	{"internal/push", "internal/broker internal/lease internal/wire internal/limit internal/clock " + api},
