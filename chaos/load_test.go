@@ -40,6 +40,7 @@ type plan struct {
 var subscriptions = []plan{
 	{name: "projects/one/subscriptions/letters-a", topic: letters, streams: 2, limits: check.Limits{Messages: 200}},
 	{name: "projects/one/subscriptions/letters-b", topic: letters, streams: 1, pullers: 1},
+	{name: sought, topic: letters, config: check.Config{Retained: true}, streams: 1, pullers: 1},
 	{name: "projects/one/subscriptions/parcels-a", topic: parcels, streams: 2, limits: check.Limits{Bytes: 100_000}},
 	{name: "projects/one/subscriptions/parcels-b", topic: parcels, pullers: 1},
 	{name: "projects/one/subscriptions/parcels-ordered", topic: parcels, config: check.Config{Ordered: true}, streams: 2},
@@ -122,7 +123,8 @@ func (l *load) create(topics []string, plans []plan) {
 		}
 	}
 	for _, p := range plans {
-		r := &pb.Subscription{Name: p.name, Topic: p.topic, EnableMessageOrdering: p.config.Ordered, EnableExactlyOnceDelivery: p.config.ExactlyOnce}
+		r := &pb.Subscription{Name: p.name, Topic: p.topic, EnableMessageOrdering: p.config.Ordered, EnableExactlyOnceDelivery: p.config.ExactlyOnce,
+			RetainAckedMessages: p.config.Retained}
 		if _, err := pb.NewSubscriberClient(l.conn).CreateSubscription(ctx, r); err != nil {
 			l.t.Fatalf("create %s: %v", p.name, err)
 		}
@@ -140,6 +142,7 @@ func (l *load) start() {
 		p := &publisher{load: l, name: fmt.Sprint("publisher-", i), topic: topics[i%len(topics)], random: l.random(fmt.Sprint("publisher-", i))}
 		l.publishers.Go(p.run)
 	}
+	l.publishers.Go((&seeker{load: l, random: l.random("seeker")}).run)
 }
 
 // read starts the readers of the plans.
@@ -167,7 +170,7 @@ func (l *load) random(name string) *rand.Rand {
 	return rand.New(rand.NewPCG(l.seed, sum))
 }
 
-// drain stops the publishers and lets subscribers read until nothing has come for a while; then it ends them.
+// drain stops the publishers and the seeker and lets subscribers read until nothing has come for a while; then it ends them.
 func (l *load) drain() {
 	l.t.Helper()
 	l.stopPublish()

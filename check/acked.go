@@ -16,7 +16,7 @@ func judgeAcked(h *History, o Options) []Violation {
 				continue
 			}
 			for again := d.next; again != nil; again = again.next {
-				if again.at > effect && !s.seekWithin(d.at, again.at) && !keyReleased(d, effect, o.Slack.Nanoseconds()) {
+				if again.at > effect && !s.seekWithin(d.at, again.at, o.Slack.Nanoseconds()) && !keyReleased(d, effect, o.Slack.Nanoseconds()) {
 					found = append(found, violation(reason, d.Event, again.Event))
 					break
 				}

@@ -9,7 +9,7 @@ func judgeAttempts(h *History, o Options) []Violation {
 	var found []Violation
 	for _, s := range h.subscriptions {
 		for _, d := range s.deliveries {
-			if reason := wrongAttempt(h, d); reason != "" {
+			if reason := wrongAttempt(h, d, o.Slack.Nanoseconds()); reason != "" {
 				found = append(found, violation(reason, previousEvent(d), d.Event))
 			}
 		}
@@ -30,7 +30,7 @@ func previousEvent(d *delivery) *Event {
 }
 
 // wrongAttempt says what is wrong with the attempt number of a delivery, if anything.
-func wrongAttempt(h *History, d *delivery) string {
+func wrongAttempt(h *History, d *delivery, slack int64) string {
 	most := d.sub.config.AttemptsMax
 	switch {
 	case most == 0 && d.Attempt != 0:
@@ -39,7 +39,7 @@ func wrongAttempt(h *History, d *delivery) string {
 		return ""
 	case d.Attempt < 1 || d.Attempt > most+1:
 		return fmt.Sprintf("delivery attempt %d is not within 1 and %d", d.Attempt, most+1)
-	case d.previous == nil || h.faultWithin(d.previous.at, d.at) || d.sub.seekWithin(d.previous.at, d.at):
+	case d.previous == nil || h.faultWithin(d.previous.at, d.at) || d.sub.seekWithin(d.previous.at, d.at, slack):
 		return ""
 	case d.Attempt < d.previous.Attempt || d.Attempt > d.previous.Attempt+1:
 		return "delivery attempts do not follow each other"
@@ -67,7 +67,7 @@ func wrongDeadLetter(h *History, s *subscription, got []*delivery, o Options) st
 	switch {
 	case last.Attempt < s.config.AttemptsMax:
 		return fmt.Sprintf("message became a dead letter after attempt %d of %d", last.Attempt, s.config.AttemptsMax)
-	case last.at > arrived+o.Slack.Nanoseconds() && !s.seekWithin(arrived, last.at):
+	case last.at > arrived+o.Slack.Nanoseconds() && !s.seekWithin(arrived, last.at, o.Slack.Nanoseconds()):
 		return "message was delivered after it had become a dead letter"
 	}
 	return ""

@@ -15,7 +15,7 @@ func judgeEarly(h *History, o Options) []Violation {
 			if d.next == nil || d.next.at >= d.released(slack)-slack || d.acked < d.next.at {
 				continue
 			}
-			if _, sure := d.leaseEnd(slack); !sure || h.faultWithin(d.at, d.next.at) || s.seekWithin(d.at, d.next.at) {
+			if _, sure := d.leaseEnd(slack); !sure || h.faultWithin(d.at, d.next.at) || s.seekWithin(d.at, d.next.at, slack) {
 				continue
 			}
 			if keyReleased(d, d.next.at, slack) {
@@ -65,7 +65,7 @@ func judgeLate(h *History, o Options) []Violation {
 				continue
 			}
 			to := from + within
-			if d.next != nil && d.next.at <= to || to > min(h.drainedNS, s.until) || h.faultWithin(d.at, to) || s.seekWithin(d.at, to) {
+			if d.next != nil && d.next.at <= to || to > min(h.drainedNS, s.until) || h.faultWithin(d.at, to) || s.seekWithin(d.at, to, slack) {
 				continue
 			}
 			if slices.ContainsFunc(streams[s.name], func(w *window) bool { return w.roomy(from, to) }) {

@@ -62,8 +62,11 @@ func (s *subscription) wants(p *publish) bool {
 	return p.Topic == s.topic && (s.config.Class == "" || s.config.Class == p.Class)
 }
 
-// seekWithin says whether a seek was begun in [from, to].
-func (s *subscription) seekWithin(from, to int64) bool { return anyWithin(s.seeks, from, to) }
+// seekWithin says whether a seek was at work in [from, to]: from its invocation until what was on its way when it was answered has
+// arrived, within slack.
+func (s *subscription) seekWithin(from, to, slack int64) bool {
+	return slices.ContainsFunc(s.moves, func(m *move) bool { return m.TimeNS <= to && (m.outcome == forever || m.outcome+slack >= from) })
+}
 
 // delivery is one receipt of one message.
 type delivery struct {

@@ -19,7 +19,7 @@ func judgeLost(h *History, o Options) []Violation {
 		}
 		for _, s := range byTopic[p.Topic] {
 			// A seek may jump over messages that were never delivered.
-			if !s.wants(p) || p.begin < s.since || s.seekWithin(p.begin, forever-1) {
+			if !s.wants(p) || p.begin < s.since || s.seekWithin(p.begin, forever-1, o.Slack.Nanoseconds()) {
 				continue
 			}
 			got := s.messages[p.Payload]

@@ -16,7 +16,7 @@ func judgeOnce(h *History, o Options) []Violation {
 				found = append(found, violation("acknowledgement with an ack id that a later delivery replaced was confirmed", d.Event, d.next.Event))
 			}
 			for again := d.next; again != nil; again = again.next {
-				if again.at > d.ackedOK && !s.seekWithin(d.at, again.at) {
+				if again.at > d.ackedOK && !s.seekWithin(d.at, again.at, o.Slack.Nanoseconds()) {
 					found = append(found, violation("message came again after its acknowledgement was confirmed", d.Event, again.Event))
 					break
 				}

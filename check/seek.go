@@ -4,9 +4,10 @@ import "slices"
 
 // move is a seek of a subscription.
 type move struct {
-	*Event       // of the invocation
-	end    int64 // answered; forever when it was refused or never answered
-	until  int64 // the next seek's invocation
+	*Event        // of the invocation
+	outcome int64 // whatever it was; forever without one
+	end     int64 // answered; forever when it was refused or the outcome is unknown
+	until   int64 // the next seek's invocation
 }
 
 // target is the publish time that was sought; false when the seek was to something else.
@@ -19,11 +20,15 @@ func (s *subscription) addMove(e *Event) {
 		if n := len(s.moves); n > 0 {
 			s.moves[n-1].until = e.TimeNS
 		}
-		s.moves = append(s.moves, &move{Event: e, end: forever, until: forever})
+		s.moves = append(s.moves, &move{Event: e, outcome: forever, end: forever, until: forever})
 		return
 	}
-	at := slices.IndexFunc(s.moves, func(m *move) bool { return m.Process == e.Process && m.Call == e.Call && m.end == forever })
-	if at >= 0 && e.Phase == PhaseOK {
+	at := slices.IndexFunc(s.moves, func(m *move) bool { return m.Process == e.Process && m.Call == e.Call && m.outcome == forever })
+	if at < 0 {
+		return
+	}
+	s.moves[at].outcome = e.TimeNS
+	if e.Phase == PhaseOK {
 		s.moves[at].end = e.TimeNS
 	}
 }

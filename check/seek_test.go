@@ -51,6 +51,21 @@ func TestSeeks(t *testing.T) {
 			110 admin seek ok call=1
 			120 st receive ok msg=b ack=b1 pt=35
 			130 st ack invoke ack=b1`, nil},
+		{"on its way before the seek took effect", retained + publishA + openStream + `
+			100 admin seek invoke pt=15 call=1
+			105 st receive ok msg=a ack=a1 pt=15
+			106 st ack invoke ack=a1
+			107 st ack ok ack=a1
+			110 admin seek ok call=1
+			111 st receive ok msg=a ack=a2 pt=15
+			112 st ack invoke ack=a2`, nil},
+		{"long after the seek", publishA + openStream + `
+			10 admin seek invoke pt=1 call=1
+			15 admin seek ok call=1
+			1000 st receive ok msg=a ack=a1 pt=15
+			1060 st ack invoke ack=a1
+			1070 st ack ok ack=a1
+			1900 st receive ok msg=a ack=a2 pt=15`, []string{"acked"}},
 		{"to something else", retained + publishA + openStream + early + `
 			100 admin seek invoke call=1
 			110 admin seek ok call=1`, nil},
