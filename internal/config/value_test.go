@@ -59,6 +59,19 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
+func TestBasesOfURLs(t *testing.T) {
+	for text, good := range map[string]bool{
+		"": true, "https://broker.example.com": true, "http://[::1]:8085/posthaste": true,
+		"broker.example.com": false, "ftp://x": false, "https://": false, "https://x/": false, "https://x?a=b": false, "https://x#a": false,
+		"https://user@x": false, "https://x y": false,
+	} {
+		var got string
+		if err := (&base{into: &got}).set(text); (err == nil) != good || good && got != text {
+			t.Errorf("%q: got %q, %v", text, got, err)
+		}
+	}
+}
+
 func TestSyncModes(t *testing.T) {
 	for text, want := range map[string]Sync{
 		"always": {Mode: SyncAlways}, "none": {Mode: SyncNone}, "interval": {SyncInterval, 100 * time.Millisecond},
