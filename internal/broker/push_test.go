@@ -23,7 +23,10 @@ func pushed(name string) *pubsubpb.Subscription {
 func (b *bench) pushChanges() map[string]bool {
 	b.t.Helper()
 	names := make(map[string]bool)
-	for _, s := range b.pushes.take() {
+	ctx, cancel := context.WithCancel(b.ctx)
+	cancel()
+	changed, _ := b.PushChanges(ctx) // which waits for nothing
+	for _, s := range changed {
 		names[s.durable.Name] = true
 	}
 	return names

@@ -100,7 +100,7 @@ func readTerms(config []byte) (terms, error) {
 	return t, nil
 }
 
-// read takes over what the subscription's configuration says.
+// read takes over what the subscription's configuration says. The caller holds Broker.mu.
 func (s *Subscription) read() error {
 	t, err := readTerms(s.durable.Config)
 	if err != nil {
@@ -112,7 +112,7 @@ func (s *Subscription) read() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.terms.push != nil || t.push != nil {
+	if s.terms.push != nil || t.push != nil && s.broker.subByID[s.durable.ID] == s {
 		s.broker.pushes.Add(s)
 	}
 	s.terms = t
@@ -138,6 +138,9 @@ func (b *Broker) bringSubscription(d *ledger.Subscription) error {
 	b.subByID[d.ID] = s
 	b.subscriptions[d.Name] = s
 	b.subNames.Change()
+	if s.terms.push != nil {
+		b.pushes.Add(s) // last: from now on others know it
+	}
 	return nil
 }
 
