@@ -198,6 +198,7 @@ func TestADeadLetterSaysWhyTheMessageFailed(t *testing.T) {
 	for reason, fail := range map[string]func(one){
 		"nacked":          func(d one) { b.nack(d) },
 		"expired":         func(one) { b.clock.Advance(11 * time.Second) },
+		"disconnected":    func(one) { s.Abandon(); s = b.stream(Credit{}) },
 		"push status 503": func(d one) { b.sub().Fail(ids([]got{d.got}), lease.PushStatus(503)) },
 		"push failed":     func(d one) { b.sub().Fail(ids([]got{d.got}), lease.PushFailed) },
 	} {
@@ -500,5 +501,20 @@ func TestAPolicyMayGoAndComeBackWithoutForgettingAttempts(t *testing.T) {
 	b.expect("after the forward", b.now(s))
 	if letters := b.mourned(); len(letters) != 1 || letters[0].Attributes[attributeDeliveryCount] != "13" {
 		t.Errorf("dead letters %v", letters)
+	}
+}
+
+// TestABrokenStreamIsAFailureOnlyWhereAttemptsAreCounted and an orderly end is none.
+func TestABrokenStreamIsAFailureOnlyWhereAttemptsAreCounted(t *testing.T) {
+	b := withGrave(t, &pubsubpb.Subscription{EnableMessageOrdering: true})
+	b.publishKeyed("k", "first")
+	b.publishKeyed("k", "second")
+	for i, end := range []func(*Taker){(*Taker).Leave, (*Taker).Abandon, (*Taker).Leave, (*Taker).Abandon} {
+		s := b.stream(Credit{})
+		list := b.takeFull(s)
+		if want := int32(1 + i/2); len(list) != 2 || list[0].attempt != want || list[1].attempt != 1 {
+			t.Errorf("stream %d got %v, want attempts %d and 1", i, list, want)
+		}
+		end(s)
 	}
 }

@@ -120,7 +120,13 @@ func (t *Taker) SetDeadline(d time.Duration) {
 }
 
 // Leave detaches the taker. What a stream holds goes back to the others at once.
-func (t *Taker) Leave() {
+func (t *Taker) Leave() { t.leave(false) }
+
+// Abandon is Leave for a stream that broke. Where attempts are counted, what it holds has failed: a message that brings its subscriber
+// down must not come back for ever.
+func (t *Taker) Abandon() { t.leave(true) }
+
+func (t *Taker) leave(broken bool) {
 	s := t.sub
 	t.quit()
 	t.exit()
@@ -131,16 +137,23 @@ func (t *Taker) Leave() {
 	drop := func(other *Taker) bool { return other == t }
 	s.takers = slices.DeleteFunc(s.takers, drop)
 	s.starved = slices.DeleteFunc(s.starved, drop)
-	returned := 0
+	returned, now := 0, s.broker.clock.Mono()
+	var failed journal
 	switch {
 	case t.holder == 0: // what it took stays out
+	case t.stream && broken && s.terms.rules.AttemptsMax > 0 && s.ended == nil:
+		returned = s.queue.Abandon(now, t.holder)
+		failed = s.failed()
+		s.arm(now)
+		s.bury()
 	case t.stream:
-		returned = s.queue.Leave(s.broker.clock.Mono(), t.holder)
+		returned = s.queue.Leave(now, t.holder)
 	default:
 		s.queue.Retire(t.holder)
 	}
 	s.relax()
 	s.mu.Unlock()
+	s.record(failed)
 	t.reader.Release()
 	s.bell.ring(returned)
 }

@@ -48,12 +48,21 @@ func streamingPull(srv any, stream grpc.ServerStream) error {
 	if err != nil {
 		return err
 	}
-	defer p.taker.Leave()
+	defer p.leave()
 	if err := p.settle(&first); err != nil {
 		return err
 	}
 	go p.receive()
 	return p.send()
+}
+
+// leave gives back what the stream holds. Its context ends before it does when the client cancelled it or is gone.
+func (p *pullStream) leave() {
+	if p.stream.Context().Err() != nil {
+		p.taker.Abandon()
+		return
+	}
+	p.taker.Leave()
 }
 
 // openStream checks a stream's first request.

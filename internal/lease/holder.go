@@ -13,7 +13,13 @@ func (q *Queue) Join() Holder {
 }
 
 // Leave ends a holder. What it has goes back at once, in the order of offsets, and has not failed. It returns how many messages that is.
-func (q *Queue) Leave(now int64, h Holder) int {
+func (q *Queue) Leave(now int64, h Holder) int { return q.leave(now, h, false) }
+
+// Abandon is Leave for a holder that broke off, maybe over one of its messages: what it has failed, but of an ordering key only the first
+// message; those after it could not be reached.
+func (q *Queue) Abandon(now int64, h Holder) int { return q.leave(now, h, true) }
+
+func (q *Queue) leave(now int64, h Holder, broken bool) int {
 	o := q.holder(h)
 	if h == 0 {
 		panic("bug: lease: holder 0 does not leave")
@@ -25,7 +31,11 @@ func (q *Queue) Leave(now int64, h Holder) int {
 	q.sortBatch()
 	for _, slot := range q.batch {
 		// The first of a key takes those after it along.
-		if e := q.entries.at(slot); e.state == out {
+		switch e := q.entries.at(slot); {
+		case e.state != out:
+		case broken:
+			q.fail(now, slot, e, Disconnected)
+		default:
 			q.requeue(slot, e)
 			q.offer(slot, e)
 		}

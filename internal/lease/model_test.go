@@ -519,13 +519,22 @@ func (m *model) leave() {
 		m.sweep()
 		return
 	}
-	got := m.q.Leave(m.now, h)
-	m.note("Leave %d: %d", h, got)
+	broken := m.r.IntN(2) == 0
+	leave := m.q.Leave
+	if broken {
+		leave = m.q.Abandon
+	}
+	got := leave(m.now, h)
+	m.note("Leave %d, broken %v: %d", h, broken, got)
 	if got != want {
 		m.failf("Leave of %d is %d, want %d", h, got, want)
 	}
-	for _, msg := range m.messages {
-		if msg.state == out && msg.holder == h {
+	for _, msg := range m.sorted() {
+		switch {
+		case msg.state != out || msg.holder != h:
+		case broken:
+			m.fail(msg, Disconnected)
+		default:
 			msg.state = ready
 		}
 	}
