@@ -34,6 +34,7 @@ type plan struct {
 	streams int
 	pullers int
 	limits  check.Limits // of each stream
+	poison  bool         // readers never handle poisonous messages
 }
 
 // subscriptions are all that the load reads.
@@ -125,6 +126,9 @@ func (l *load) create(topics []string, plans []plan) {
 	for _, p := range plans {
 		r := &pb.Subscription{Name: p.name, Topic: p.topic, EnableMessageOrdering: p.config.Ordered, EnableExactlyOnceDelivery: p.config.ExactlyOnce,
 			RetainAckedMessages: p.config.Retained}
+		if p.config.DeadLetterTopic != "" {
+			r.DeadLetterPolicy = &pb.DeadLetterPolicy{DeadLetterTopic: p.config.DeadLetterTopic, MaxDeliveryAttempts: int32(p.config.AttemptsMax)}
+		}
 		if _, err := pb.NewSubscriberClient(l.conn).CreateSubscription(ctx, r); err != nil {
 			l.t.Fatalf("create %s: %v", p.name, err)
 		}

@@ -101,7 +101,7 @@ func digest(m *pb.PubsubMessage) string {
 	h := sha256.New()
 	h.Write(m.Data)
 	for _, name := range slices.Sorted(maps.Keys(m.Attributes)) {
-		if !strings.HasPrefix(name, "CloudPubSubDeadLetterSource") {
+		if !strings.HasPrefix(name, "CloudPubSubDeadLetterSource") && !strings.HasPrefix(name, "PosthasteDeadLetter") {
 			fmt.Fprintf(h, "%d:%s%d:%s", len(name), name, len(m.Attributes[name]), m.Attributes[name])
 		}
 	}

@@ -23,7 +23,8 @@ type subscriber struct {
 	plan   plan
 	name   string
 	random *rand.Rand
-	life   int // streams opened so far
+	life   int  // streams opened so far
+	dying  bool // a message brought the subscriber down
 	call   int64
 }
 
@@ -72,6 +73,9 @@ func (s *subscriber) runStream(process string) {
 		s.call++
 		call := s.call
 		s.readers.Go(func() { s.acknowledge(process, call, byCall) })
+		if s.dying {
+			s.dying, err = false, errPoisoned
+		}
 	}
 	stop()
 	end := check.Event{Process: process, Op: check.OpStream, Phase: check.PhaseOK, Subscription: s.plan.name}
@@ -100,7 +104,11 @@ func (s *subscriber) take(process string, messages []*pb.ReceivedMessage) (reque
 	for _, m := range messages {
 		choice := s.random.IntN(100)
 		switch {
-		case s.draining.Load() || choice < 75:
+		case s.plan.poison && poisonous(payloadOf(m.Message.Data)):
+			if s.dying = s.dying || choice < 5 && !s.draining.Load(); !s.dying {
+				settle(check.OpNack, m, 0)
+			}
+		case s.draining.Load() || s.plan.poison || choice < 75:
 			settle(check.OpAck, m, 0)
 		case choice < 85:
 			byCall = append(byCall, m)

@@ -3,13 +3,14 @@ package check
 import "fmt"
 
 // judgeAttempts looks at delivery attempts and dead letters. Attempts are reported with a dead letter policy only; they start at 1 and grow
-// by at most one with each delivery, except that a fault may make the broker forget failures it had not yet stored. A message is a dead
+// by at most one with each delivery, except that a fault may make the broker forget failures it had not yet stored, and that a delivery
+// on a stream that breaks, a failure too, may reach nobody. A message is a dead
 // letter after AttemptsMax deliveries or one more, never earlier.
 func judgeAttempts(h *History, o Options) []Violation {
 	var found []Violation
 	for _, s := range h.subscriptions {
 		for _, d := range s.deliveries {
-			if reason := wrongAttempt(h, d, o.Slack.Nanoseconds()); reason != "" {
+			if reason := wrongAttempt(h, d, o); reason != "" {
 				found = append(found, violation(reason, previousEvent(d), d.Event))
 			}
 		}
@@ -30,7 +31,7 @@ func previousEvent(d *delivery) *Event {
 }
 
 // wrongAttempt says what is wrong with the attempt number of a delivery, if anything.
-func wrongAttempt(h *History, d *delivery, slack int64) string {
+func wrongAttempt(h *History, d *delivery, o Options) string {
 	most := d.sub.config.AttemptsMax
 	switch {
 	case most == 0 && d.Attempt != 0:
@@ -39,12 +40,19 @@ func wrongAttempt(h *History, d *delivery, slack int64) string {
 		return ""
 	case d.Attempt < 1 || d.Attempt > most+1:
 		return fmt.Sprintf("delivery attempt %d is not within 1 and %d", d.Attempt, most+1)
-	case d.previous == nil || h.faultWithin(d.previous.at, d.at) || d.sub.seekWithin(d.previous.at, d.at, slack):
+	case d.previous == nil || h.faultWithin(d.previous.at, d.at) || d.sub.seekWithin(d.previous.at, d.at, o.Slack.Nanoseconds()):
+		return ""
+	case d.Attempt > d.previous.Attempt+1 && h.brokenWithin(d.previous.at, d.at, o):
 		return ""
 	case d.Attempt < d.previous.Attempt || d.Attempt > d.previous.Attempt+1:
 		return "delivery attempts do not follow each other"
 	}
 	return ""
+}
+
+// brokenWithin says whether a stream may have broken in [from, to], as the broker sees it.
+func (h *History) brokenWithin(from, to int64, o Options) bool {
+	return anyWithin(h.troubles, from-o.Slack.Nanoseconds(), to+o.Slack.Nanoseconds())
 }
 
 // wrongDeadLetter compares what a message went through in a subscription with whether it is a dead letter.
@@ -65,7 +73,7 @@ func wrongDeadLetter(h *History, s *subscription, got []*delivery, o Options) st
 	}
 	last := got[len(got)-1]
 	switch {
-	case last.Attempt < s.config.AttemptsMax:
+	case last.Attempt < s.config.AttemptsMax && !h.brokenWithin(last.at, arrived, o):
 		return fmt.Sprintf("message became a dead letter after attempt %d of %d", last.Attempt, s.config.AttemptsMax)
 	case last.at > arrived+o.Slack.Nanoseconds() && !s.seekWithin(arrived, last.at, o.Slack.Nanoseconds()):
 		return "message was delivered after it had become a dead letter"

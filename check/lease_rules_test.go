@@ -213,6 +213,14 @@ func TestAttemptsAndDeadLetters(t *testing.T) {
 		{"attempt counted twice", begin + attempt("100", "a1", "1") + `
 			110 st receive ok msg=a ack=a2 attempt=3
 			120 st ack invoke ack=a2`, []string{"attempts"}},
+		{"attempt that got lost with a broken stream", begin + attempt("100", "a1", "1") + `
+			105 other stream invoke
+			106 other stream fail
+			110 st receive ok msg=a ack=a2 attempt=3
+			120 st ack invoke ack=a2`, nil},
+		{"last attempt that got lost with a broken stream", begin + four + `
+			135 other stream invoke
+			136 other stream fail` + grave, nil},
 		{"attempts begin at zero", begin + `
 			110 st receive ok msg=a ack=a2 attempt=0
 			120 st ack invoke ack=a2`, []string{"attempts"}},
