@@ -200,16 +200,9 @@ func (b *Broker) warnOfDeadLetters(subscription, topicName string) {
 	}
 	b.mu.RLock()
 	t := b.topics[topicName]
-	lonely := t != nil && len(t.subscriptions) == 0
+	warning := deadletter.Warning(t != nil, t != nil && len(t.subscriptions) > 0)
 	b.mu.RUnlock()
-	warning := ""
-	switch {
-	case t == nil:
-		warning = "the dead letter topic does not exist: messages that cannot be forwarded are delivered again and again"
-	case lonely:
-		warning = "the dead letter topic has no subscription: dead letters are lost to everybody"
-	default:
-		return
+	if warning != "" {
+		b.logger.Warn(warning, slog.String("subscription", subscription), slog.String("dead_letter_topic", topicName))
 	}
-	b.logger.Warn(warning, slog.String("subscription", subscription), slog.String("dead_letter_topic", topicName))
 }

@@ -59,12 +59,8 @@ func (s *Subscription) admitAgain(q *lease.Queue, m *reader.Message, key []byte)
 	if !failed {
 		return false
 	}
-	wait := time.Duration(f.WaitMillis) * time.Millisecond
-	passed := time.Duration(s.broker.clock.Wall() - f.AtMillis*int64(time.Millisecond))
 	now := s.broker.clock.Mono()
-	// The wall clock may have been set meanwhile: no wait is longer than it was to begin with.
-	left := min(max(0, wait-passed), wait)
-	past := lease.Past{Failures: f.Failures, Reason: Reason(f.Reason), NotBefore: now + int64(left)}
+	past := lease.Past{Failures: f.Failures, Reason: Reason(f.Reason), NotBefore: now + int64(f.WaitLeft(s.broker.clock.Wall()))}
 	q.AdmitAt(now, uint64(m.Offset), uint32(len(m.Bytes)), key, past)
 	s.arm(now)
 	s.bury()

@@ -40,3 +40,14 @@ func (o *Origin) Attributes() []wire.Attribute {
 		{Key: attributeTime, Value: time.UnixMilli(o.FailedMillis).UTC().Format(timeStyle)},
 	}
 }
+
+// Warning says what is wrong with a dead letter topic, "" if nothing is.
+func Warning(exists, subscribed bool) string {
+	switch {
+	case !exists:
+		return "the dead letter topic does not exist: messages that cannot be forwarded are delivered again and again"
+	case !subscribed:
+		return "the dead letter topic has no subscription: dead letters reach nobody"
+	}
+	return ""
+}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/posthaste-io/posthaste/internal/ackset"
 	"github.com/posthaste-io/posthaste/internal/engine"
@@ -18,6 +19,14 @@ type Failure struct {
 	Reason     uint16 // of the last one, a lease.Reason
 	AtMillis   int64  // when the last one was, Unix milliseconds
 	WaitMillis uint32 // the backoff that began with it
+}
+
+// WaitLeft is what is left of the backoff at a time, Unix nanoseconds. That clock may have been set meanwhile: no wait is longer than it
+// was to begin with.
+func (f *Failure) WaitLeft(at int64) time.Duration {
+	wait := time.Duration(f.WaitMillis) * time.Millisecond
+	passed := time.Duration(at - f.AtMillis*int64(time.Millisecond))
+	return min(max(0, wait-passed), wait)
 }
 
 // AppendFailed appends the note that messages failed at a subscription. They failed at the same time, that of the first; of a message

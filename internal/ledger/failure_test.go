@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/posthaste-io/posthaste/internal/engine"
 )
@@ -129,5 +130,16 @@ func TestNotesOfFailuresDescribeThemselves(t *testing.T) {
 	}
 	if Structural(note) {
 		t.Error("failures change no resource")
+	}
+}
+
+func TestAWaitIsOverAfterItsTimeAndNeverLongerThanAtFirst(t *testing.T) {
+	f := Failure{AtMillis: 1_700_000_000_000, WaitMillis: 10_000}
+	for passed, want := range map[time.Duration]time.Duration{
+		0: 10 * time.Second, 3 * time.Second: 7 * time.Second, 10 * time.Second: 0, time.Hour: 0, -time.Hour: 10 * time.Second,
+	} {
+		if got := f.WaitLeft(f.AtMillis*int64(time.Millisecond) + int64(passed)); got != want {
+			t.Errorf("after %v %v are left, want %v", passed, got, want)
+		}
 	}
 }
