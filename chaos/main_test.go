@@ -17,6 +17,9 @@ var (
 	afterMax    = flag.Duration("kill-after-max", 2*time.Second, "longest time that the broker works before it is killed")
 	readyMax    = flag.Duration("ready-within", 2*time.Second, "how long the broker may take to be ready again, at the 99th percentile")
 	seedFlag    = flag.Uint64("seed", 0, "seed of all choices; 0 picks one")
+	slowWindow  = flag.Duration("slow-window", 1500*time.Millisecond, "how long throughput is measured with and without a slow subscriber, several times each")
+	slowCost    = flag.Float64("slow-cost", 35, "how much throughput a slow subscriber may cost another subscription, in percent")
+	slowMemory  = flag.Int("slow-memory", 1500, "how much memory the broker may take beside a slow subscriber, in MiB")
 	historyFlag = flag.String("history", "", "file to keep the history in; one that shows violations is kept in any case")
 )
 
