@@ -88,7 +88,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer f.gate.leave()
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := patience(r)
 	defer cancel()
 	defer context.AfterFunc(life, cancel)()
 	f.serve(ctx, w, r, query).send(w, r, pretty)
