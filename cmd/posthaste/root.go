@@ -50,7 +50,7 @@ const rootExample = `  posthaste serve
 // execute runs the command that args name and returns the exit code.
 func (a *app) execute(ctx context.Context, args []string) int {
 	root := a.rootCommand()
-	root.SetArgs(args)
+	root.SetArgs(fromEmulator(args))
 	command, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.started {
 		err = usage("%w; see %s --help", err, command.CommandPath())

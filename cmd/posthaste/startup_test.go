@@ -8,10 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/spf13/pflag"
-
-	"github.com/posthaste-io/posthaste/internal/config"
 )
 
 // served is a serve command that runs on a data directory of its own.
@@ -159,39 +155,4 @@ func TestServeEndsWhereADeclarationIsWrongOrRefused(t *testing.T) {
 		})
 	}
 	runIn(t, nil, "", "serve", "--resources", "missing.yaml").want(t, 2, "", "posthaste: read resources: open missing.yaml: no such file or directory\n")
-}
-
-func TestServeUnderstandsTheEmulatorsFlags(t *testing.T) {
-	for _, c := range []struct{ args, want string }{
-		{"", "127.0.0.1:8085"},
-		{"--host-port=0.0.0.0:8681", "0.0.0.0:8681"},
-		{"--host-port 8681", "127.0.0.1:8681"},
-		{"--host-port :8681", ":8681"},
-		{"--host-port [::1]:8681", "[::1]:8681"},
-		{"--port 8681", "127.0.0.1:8681"},
-		{"--host 0.0.0.0", "0.0.0.0:8085"},
-		{"--host ::1 --port=1", "[::1]:1"},
-		{"--listen :1", ":1"},
-		{"--listen :1 --port 1", "error"},
-		{"--host-port :1 --host ::", "error"},
-		{"--host-port x:y", "error"},
-		{"--port 70000", "error"},
-	} {
-		flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
-		config.Flags(flags)
-		(&app{}).emulatorFlags(flags)
-		if err := flags.Parse(strings.Fields(c.args)); err != nil {
-			t.Fatal(err)
-		}
-		err := listenFrom(flags)
-		if err == nil {
-			var settings *config.Config
-			if settings, err = config.Load(flags, lookupIn(nil)); err == nil && settings.Listen != c.want {
-				t.Errorf("%s: listens on %s, want %s", c.args, settings.Listen, c.want)
-			}
-		}
-		if (err != nil) != (c.want == "error") {
-			t.Errorf("%s: %v", c.args, err)
-		}
-	}
 }
