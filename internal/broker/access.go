@@ -8,13 +8,9 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/posthaste-io/posthaste/internal/catalog"
-	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/iam"
 	"github.com/posthaste-io/posthaste/internal/ledger"
 )
-
-// policyKind is the kind of the ledger's documents that hold access policies, by the names of the resources.
-const policyKind = "iam-policy"
 
 // GetPolicy gives a resource's access policy in the version that a client asks for: NOT_FOUND when there is no such resource.
 func (b *Broker) GetPolicy(resource string, version int32) (*iampb.Policy, error) {
@@ -37,7 +33,7 @@ func (b *Broker) SetPolicy(ctx context.Context, resource string, in *iampb.Polic
 	if err != nil {
 		return nil, err
 	}
-	return next, b.note(ctx, ledger.AppendDocument(nil, policyKind, resource, iam.Encode(next)))
+	return next, b.note(ctx, ledger.AppendDocument(nil, iam.DocumentKind, resource, iam.Encode(next)))
 }
 
 // TestPermissions gives those of the permissions that the caller holds on a resource: none when there is no such resource. Policies are
@@ -71,7 +67,7 @@ func (b *Broker) policy(resource string) (*iampb.Policy, error) {
 	if !b.exists(kind, resource) {
 		return nil, catalog.NotFound(resource)
 	}
-	if stored, there := b.ledger.Document(policyKind, resource); there {
+	if stored, there := b.ledger.Document(iam.DocumentKind, resource); there {
 		return iam.Decode(stored)
 	}
 	return iam.Unset(), nil
@@ -86,6 +82,8 @@ func (b *Broker) exists(kind iam.Kind, name string) bool {
 		return b.subscriptions[name] != nil
 	case iam.Snapshot:
 		return b.snapshots[name] != nil
+	case iam.Schema:
+		return b.schemas.Exists(name)
 	}
 	return false
 }
@@ -93,12 +91,5 @@ func (b *Broker) exists(kind iam.Kind, name string) bool {
 // noteDeleted appends the note that deletes a resource and, at once with it, the end of its access policy: a resource that is made
 // under the same name later begins without one.
 func (b *Broker) noteDeleted(ctx context.Context, resource string, deletion []byte) error {
-	records := []engine.Record{{Kind: engine.KindNote, Body: deletion}}
-	b.mu.RLock()
-	_, has := b.ledger.Document(policyKind, resource)
-	b.mu.RUnlock()
-	if has {
-		records = append(records, engine.Record{Kind: engine.KindNote, Body: ledger.AppendDocumentDeleted(nil, policyKind, resource)})
-	}
-	return unavailable(b.shard.Append(context.WithoutCancel(ctx), records))
+	return b.note(ctx, deletion, ledger.AppendDocumentDeleted(nil, iam.DocumentKind, resource))
 }

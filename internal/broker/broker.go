@@ -31,6 +31,7 @@ import (
 	"github.com/posthaste-io/posthaste/internal/clock"
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/ledger"
+	"github.com/posthaste-io/posthaste/internal/registry"
 	"github.com/posthaste-io/posthaste/internal/roster"
 	"github.com/posthaste-io/posthaste/internal/stripe"
 	"github.com/posthaste-io/posthaste/internal/wire"
@@ -51,6 +52,8 @@ type Broker struct {
 	names  stripe.Locks
 	last   atomic.Uint64 // the highest number given to a resource
 
+	schemas *registry.Registry // changes under mu, on the engine's goroutine, and has a lock of its own for readers
+
 	mu            sync.RWMutex
 	ledger        *ledger.Ledger
 	live          bool // resources in the ledger have their running counterparts below
@@ -63,9 +66,9 @@ type Broker struct {
 	snapshots     map[string]*snapshot
 	snapshotNames roster.List
 
-	opened    int64            // by the monotonic clock
-	gone      []engine.TopicID // forgotten while the log was replayed
-	dirty     dirtyTopics
+	opened    int64                       // by the monotonic clock
+	gone      []engine.TopicID            // forgotten while the log was replayed
+	dirty     changes.List[*topic]        // in which something may have become free
 	pushes    *changes.Set[*Subscription] // pushed, or were; its lock comes last of all
 	stop      context.CancelFunc
 	sweepDone chan struct{}
@@ -95,6 +98,7 @@ func Open(ctx context.Context, e engine.Engine, o Options) (*Broker, error) {
 		snapshots: map[string]*snapshot{},
 		sweepDone: make(chan struct{}), pushes: changes.NewSet[*Subscription](), opened: o.Clock.Mono(),
 	}
+	b.schemas = registry.New((*schemaHome)(b))
 	shard, err := e.Own(ctx, 0, (*machine)(b))
 	if err != nil {
 		return nil, fmt.Errorf("open shard 0: %w", err)
@@ -117,8 +121,10 @@ func Open(ctx context.Context, e engine.Engine, o Options) (*Broker, error) {
 func (b *Broker) wakeUp(ctx context.Context) error {
 	b.mu.Lock()
 	b.last.Store(b.ledger.Last())
-	var err error
-	b.ledger.Topics(func(t *ledger.Topic) bool { err = b.bringTopic(t); return err == nil })
+	err := b.schemas.Load(b.ledger)
+	if err == nil {
+		b.ledger.Topics(func(t *ledger.Topic) bool { err = b.bringTopic(t); return err == nil })
+	}
 	if err == nil {
 		b.ledger.Subscriptions(func(s *ledger.Subscription) bool { err = b.bringSubscription(s); return err == nil })
 	}
@@ -240,23 +246,25 @@ func (b *Broker) moved(c *ledger.Change) {
 	}
 	t := b.topicByID[c.Topic.ID]
 	if c.Op != ledger.OpBlock || len(t.subscriptions) == 0 {
-		b.dirty.add(t) // something may have become free
+		b.dirtied(t) // something may have become free
 		return
 	}
 	for _, s := range t.subscriptions {
-		s.bell.ring(1)
+		s.bell.Ring(1)
 	}
 }
 
 // changed follows a change of resources. The caller holds b.mu.
 func (b *Broker) changed(c *ledger.Change) error {
 	switch c.Op {
+	case ledger.OpDocument, ledger.OpDocumentDeleted:
+		return b.schemas.Follow(b.ledger, c)
 	case ledger.OpTopic:
 		if c.Created {
 			return b.bringTopic(c.Topic)
 		}
-		b.dirty.add(b.topicByID[c.Topic.ID]) // it may retain less
-		return b.topicByID[c.Topic.ID].read()
+		b.dirtied(b.topicByID[c.Topic.ID]) // it may retain less
+		return b.topicByID[c.Topic.ID].read(b)
 	case ledger.OpTopicDeleted:
 		if c.Topic != nil {
 			b.dropTopic(c.Topic, c.Forgotten)
@@ -265,7 +273,7 @@ func (b *Broker) changed(c *ledger.Change) error {
 		if c.Created {
 			return b.bringSubscription(c.Subscription)
 		}
-		b.dirty.add(b.topicByID[c.Topic.ID])
+		b.dirtied(b.topicByID[c.Topic.ID])
 		return b.subByID[c.Subscription.ID].read()
 	case ledger.OpDetached:
 		if c.Subscription != nil {
@@ -286,7 +294,7 @@ func (b *Broker) changed(c *ledger.Change) error {
 	case ledger.OpSeek, ledger.OpSeekSnapshot:
 		if c.Subscription != nil {
 			b.subByID[c.Subscription.ID].follow()
-			b.dirty.add(b.topicByID[c.Topic.ID])
+			b.dirtied(b.topicByID[c.Topic.ID])
 		}
 	}
 	return nil

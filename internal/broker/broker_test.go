@@ -344,7 +344,7 @@ func TestFewMessagesSpreadOverAllWhoWait(t *testing.T) {
 			}
 		})
 	}
-	for b.sub().bell.count.Load() < streams {
+	for b.sub().bell.Asleep() < streams {
 		runtime.Gosched() // until all of them sleep
 	}
 	b.publish(slices.Repeat([]string{"x"}, messages)...)
@@ -389,7 +389,7 @@ func TestASleepingTakerIsWokenByAPublishAndByANack(t *testing.T) {
 
 // asleep waits until n takers sleep.
 func (b *bench) asleep(n int32) {
-	for b.sub().bell.count.Load() < n {
+	for int32(b.sub().bell.Asleep()) < n {
 		runtime.Gosched()
 	}
 }

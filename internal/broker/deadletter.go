@@ -180,7 +180,7 @@ func (f *forwarder) settle(err error) {
 			slog.String("dead_letter_topic", f.topic), slog.Int("messages", failed), slog.Any("error", err))
 	}
 	s.arm(now)
-	s.bell.ring(s.queue.Ready())
+	s.bell.Ring(s.queue.Ready())
 	s.feedStarved()
 }
 

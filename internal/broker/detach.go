@@ -55,7 +55,7 @@ func (b *Broker) detach(d *ledger.Subscription, topicForgotten bool) {
 func (b *Broker) leaveTopic(s *Subscription, forgotten bool) {
 	t := s.topic
 	t.subscriptions = slices.DeleteFunc(slices.Clone(t.subscriptions), func(other *Subscription) bool { return other == s })
-	b.dirty.add(t)
+	b.dirtied(t)
 	if forgotten {
 		delete(b.topicByID, t.durable.ID)
 	}

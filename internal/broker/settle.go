@@ -65,7 +65,7 @@ func (s *Subscription) Ack(ctx context.Context, ids []wire.AckID, verdicts []Ver
 	seeks := s.seeks
 	s.feedStarved()
 	if s.terms.rules.Ordered && s.queue != nil && s.queue.Ready() > 0 {
-		s.bell.ring(1) // a key that its holder is done with may go to another
+		s.bell.Ring(1) // a key that its holder is done with may go to another
 	}
 	s.mu.Unlock()
 	if len(set.offsets) == 0 {
@@ -135,7 +135,7 @@ func (s *Subscription) modifyLocked(ids []wire.AckID, verdicts []Verdict, deadli
 	}
 	failed = s.failed()
 	s.arm(now)
-	s.bell.ring(s.queue.Ready())
+	s.bell.Ring(s.queue.Ready())
 	s.feedStarved()
 	return failed
 }
@@ -203,7 +203,7 @@ func (s *Subscription) expireLocked() (failed journal) {
 	s.arm(now)
 	s.feedStarved()
 	if s.queue != nil {
-		s.bell.ring(s.queue.Ready())
+		s.bell.Ring(s.queue.Ready())
 	}
 	return failed
 }

@@ -63,7 +63,7 @@ func (b *Broker) dropSnapshot(d *ledger.Snapshot) {
 	b.snapshotNames.Change()
 	if t := s.topic; t != nil {
 		t.snapshots = slices.DeleteFunc(slices.Clone(t.snapshots), func(other *snapshot) bool { return other == s })
-		b.dirty.add(t)
+		b.dirtied(t)
 	}
 }
 

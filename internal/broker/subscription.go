@@ -11,6 +11,7 @@ import (
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
+	"github.com/posthaste-io/posthaste/internal/bell"
 	"github.com/posthaste-io/posthaste/internal/catalog"
 	"github.com/posthaste-io/posthaste/internal/clock"
 	"github.com/posthaste-io/posthaste/internal/engine"
@@ -29,7 +30,7 @@ type Subscription struct {
 	usage   usage.Usage
 	filters bool // it has a filter, which never changes
 	topic   *topic
-	bell    bell
+	bell    bell.Bell
 
 	mu        sync.Mutex
 	terms     terms

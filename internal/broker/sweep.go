@@ -92,15 +92,18 @@ func (s *Subscription) skipTo(off engine.Offset, seeks uint64) {
 	}
 }
 
+// dirtied says that something may have become free in a topic.
+func (b *Broker) dirtied(t *topic) { b.dirty.Add(t, &t.dirty) }
+
 // reclaim tells the engine, for each topic that changed, which messages nobody needs.
 func (b *Broker) reclaim(ctx context.Context) {
-	for _, t := range b.dirty.take() {
+	for _, t := range b.dirty.Take() {
 		t.space.Lock()
 		before, again := b.needed(ctx, t)
 		b.shard.Trim(t.durable.ID, before)
 		t.space.Unlock()
 		if again {
-			b.dirty.add(t)
+			b.dirtied(t)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/posthaste-io/posthaste/internal/bell"
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/lease"
 	"github.com/posthaste-io/posthaste/internal/reader"
@@ -35,13 +36,12 @@ type Credit struct {
 // SetDeadline may be called by any.
 type Taker struct {
 	sub      *Subscription
-	wake     chan struct{}
+	sleep    bell.Taker
 	credit   Credit
 	stream   bool          // holds its own leases, which go back when it leaves
 	push     bool          // for the subscription's endpoint
 	deadline time.Duration // 0: the subscription's; guarded by sub.mu
 	holder   lease.Holder  // 0 for unary pulls without order; guarded by sub.mu
-	called   bool          // the bell was rung for it; guarded by the bell's lock
 	reader   reader.Reader
 	out      []Delivery
 	present  bool // it counts as use of the subscription
@@ -62,7 +62,7 @@ func (s *Subscription) OpenPull() (*Taker, error) {
 }
 
 func (s *Subscription) newTaker() *Taker {
-	return &Taker{sub: s, wake: make(chan struct{}, 1), reader: reader.Reader{Shard: s.broker.shard, Topic: s.durable.Topic.ID}}
+	return &Taker{sub: s, sleep: bell.NewTaker(), reader: reader.Reader{Shard: s.broker.shard, Topic: s.durable.Topic.ID}}
 }
 
 func (s *Subscription) attach(t *Taker) error {
@@ -105,12 +105,7 @@ func (s *Subscription) leases() *lease.Queue {
 }
 
 // Kick makes a waiting Take return, with nothing if there is nothing.
-func (t *Taker) Kick() {
-	select {
-	case t.wake <- struct{}{}:
-	default:
-	}
-}
+func (t *Taker) Kick() { t.sleep.Kick() }
 
 // SetDeadline changes the ack deadline of what is taken from now on.
 func (t *Taker) SetDeadline(d time.Duration) {
@@ -131,7 +126,7 @@ func (t *Taker) leave(broken bool) {
 	t.quit()
 	t.exit()
 	if t.hurried {
-		s.bell.ring(1)
+		s.bell.Ring(1)
 	}
 	s.mu.Lock()
 	drop := func(other *Taker) bool { return other == t }
@@ -155,7 +150,7 @@ func (t *Taker) leave(broken bool) {
 	s.mu.Unlock()
 	s.record(failed)
 	t.reader.Release()
-	s.bell.ring(returned)
+	s.bell.Ring(returned)
 }
 
 // relax forgets the lease state when nobody needs it. The caller holds s.mu.
@@ -181,7 +176,7 @@ func (t *Taker) Take(ctx context.Context, max int, bytesMax int64) ([]Delivery, 
 		return t.takeTurn(ctx, max, bytesMax)
 	}
 	select {
-	case <-t.wake:
+	case <-t.sleep.Woken():
 	case <-ctx.Done():
 		t.quit()
 		return nil, status.FromContextError(ctx.Err()).Err()
@@ -215,8 +210,8 @@ func (t *Taker) takeTurn(ctx context.Context, max int, bytesMax int64) ([]Delive
 
 // quit gets up from the line; if the bell was rung for the taker meanwhile, it passes that on.
 func (t *Taker) quit() {
-	if b := &t.sub.bell; b.getUp(t) {
-		b.ring(1)
+	if b := &t.sub.bell; b.GetUp(&t.sleep) {
+		b.Ring(1)
 	}
 }
 
@@ -238,13 +233,13 @@ func (t *Taker) fill(ctx context.Context, max int, bytesMax int64, itsTurn bool)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if itsTurn {
-		s.bell.getUp(t) // not earlier, or another might think that nobody is on the way
+		s.bell.GetUp(&t.sleep) // not earlier, or another might think that nobody is on the way
 	}
 	if err := t.refusal(); err != nil {
 		return err
 	}
 	q := s.leases()
-	polite := !itsTurn && s.bell.called.Load() > 0 && s.waiting() <= max
+	polite := !itsTurn && s.bell.Called() > 0 && s.waiting() <= max
 	if !polite {
 		if err := t.takeShare(ctx, q, max, bytesMax); err != nil || len(t.out) > 0 || t.hurried {
 			return err
@@ -253,16 +248,16 @@ func (t *Taker) fill(ctx context.Context, max int, bytesMax int64, itsTurn bool)
 	if t.exhausted(q) || !polite && q.Has(t.holder) { // what comes next is too big for the credit that is left
 		s.starve(t)
 		if itsTurn {
-			s.bell.ring(1)
+			s.bell.Ring(1)
 		}
 		return nil
 	}
-	s.bell.lieDown(t)
-	if s.bell.called.Load() > 0 {
+	s.bell.LieDown(&t.sleep)
+	if s.bell.Called() > 0 {
 		return nil // they will look, and ring for the next
 	}
 	if err := t.takeShare(ctx, q, max, bytesMax); err != nil || len(t.out) > 0 || t.hurried {
-		s.bell.getUp(t)
+		s.bell.GetUp(&t.sleep)
 		return err
 	}
 	if q.Ready() > 0 { // too big, or of a key that another holds
@@ -344,7 +339,7 @@ func (t *Taker) takeShare(ctx context.Context, q *lease.Queue, max int, bytesMax
 	if len(t.out) > 0 {
 		s.arm(now)
 		if s.waiting() > 0 {
-			s.bell.ring(1) // there is more: let the next one have it
+			s.bell.Ring(1) // there is more: let the next one have it
 		}
 	}
 	return nil

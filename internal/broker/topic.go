@@ -9,8 +9,10 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/posthaste-io/posthaste/internal/catalog"
+	"github.com/posthaste-io/posthaste/internal/changes"
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/ledger"
+	"github.com/posthaste-io/posthaste/internal/registry"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
@@ -20,15 +22,17 @@ type topic struct {
 	subscriptions []*Subscription // changed by the engine's goroutine under Broker.mu
 	snapshots     []*snapshot     // likewise
 	retention     time.Duration   // 0: none; changed under Broker.mu
-	dirty         dirtyFlag
+	intake        []stage         // replaced, never changed, under Broker.mu
+	dirty         changes.Flag
 	space         sync.Mutex // held from a look at which messages are kept until that is acted on
 }
 
 // read takes over what the topic's configuration says. The caller holds Broker.mu.
-func (t *topic) read() error {
+func (t *topic) read(b *Broker) error {
 	config, err := t.config()
 	if err == nil {
 		t.retention = config.GetMessageRetentionDuration().AsDuration()
+		t.intake = b.intakeOf(config)
 	}
 	return err
 }
@@ -40,7 +44,7 @@ func (t *topic) config() (*pubsubpb.Topic, error) {
 // bringTopic makes a topic of the ledger live. The caller holds b.mu.
 func (b *Broker) bringTopic(d *ledger.Topic) error {
 	t := &topic{durable: d}
-	if err := t.read(); err != nil {
+	if err := t.read(b); err != nil {
 		return err
 	}
 	b.topicByID[d.ID] = t
@@ -48,7 +52,7 @@ func (b *Broker) bringTopic(d *ledger.Topic) error {
 		b.topics[d.Name] = t
 		b.topicNames.Change()
 	}
-	b.dirty.add(t)
+	b.dirtied(t)
 	return nil
 }
 
@@ -60,7 +64,7 @@ func (b *Broker) dropTopic(d *ledger.Topic, forgotten bool) {
 		delete(b.topics, d.Name)
 		b.topicNames.Change()
 	}
-	b.dirty.add(t)
+	b.dirtied(t)
 	if forgotten {
 		delete(b.topicByID, d.ID)
 	}
@@ -79,9 +83,12 @@ func (b *Broker) CreateTopic(ctx context.Context, in *pubsubpb.Topic) (*pubsubpb
 	if err != nil {
 		return nil, err
 	}
-	defer b.names.Lock(config.Name)()
+	defer b.names.Lock(registry.NamesOf(config)...)()
 	if b.topic(config.Name) != nil {
 		return nil, catalog.AlreadyExists(config.Name)
+	}
+	if err := b.schemas.CheckTopic(config, nil); err != nil {
+		return nil, err
 	}
 	return config, b.putTopic(ctx, engine.TopicID(b.last.Add(1)), config)
 }
@@ -114,12 +121,15 @@ func (b *Broker) find(name string) (*topic, error) {
 
 // UpdateTopic changes the fields that the mask names.
 func (b *Broker) UpdateTopic(ctx context.Context, in *pubsubpb.Topic, mask *fieldmaskpb.FieldMask) (*pubsubpb.Topic, error) {
-	defer b.names.Lock(in.GetName())()
+	defer b.names.Lock(registry.NamesOf(in)...)()
 	current, err := b.GetTopic(in.GetName())
 	if err != nil {
 		return nil, err
 	}
 	config, err := catalog.UpdateTopic(current, in, mask)
+	if err == nil {
+		err = b.schemas.CheckTopic(config, mask)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -175,14 +185,22 @@ func (b *Broker) ListTopicSubscriptions(name string, pageSize int32, pageToken s
 
 // Publish makes the messages durable and gives the id of the first; the others follow it one by one.
 func (b *Broker) Publish(ctx context.Context, p *wire.Publish) (firstID uint64, err error) {
+	var intake []stage
 	b.mu.RLock()
 	t := b.topics[string(p.Topic)]
 	if t == nil {
 		_, err = b.find(string(p.Topic))
+	} else {
+		intake = t.intake
 	}
 	b.mu.RUnlock()
 	if err != nil {
 		return 0, err
+	}
+	for _, s := range intake {
+		if err := s.Take(ctx, p); err != nil {
+			return 0, err
+		}
 	}
 	one := records.Get().(*[1]engine.Record)
 	one[0] = engine.Record{Kind: engine.KindBlock, Topic: t.durable.ID, Count: uint32(p.Count), Body: p.Body}

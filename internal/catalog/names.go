@@ -8,10 +8,12 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// What stands in place of a name when the resource that it named was deleted. Neither is a valid name.
+// What stands in place of a name when the resource that it named was deleted. None is a valid name.
 const (
 	DeletedTopic  = "_deleted-topic_"
 	DeletedSchema = "_deleted-schema_"
+	// DeletedSchemaRevision stands for a deleted revision that is the first or last of a topic's range.
+	DeletedSchemaRevision = "_deleted-schema-revision_"
 )
 
 // Name is a resource name taken apart: projects/{Project}/topics/{ID}, and so for the other kinds. A project's name has no ID.

@@ -51,6 +51,7 @@ func Register(s grpc.ServiceRegistrar, b *broker.Broker) {
 	front := &server{broker: b}
 	s.RegisterService(&publisher, front)
 	s.RegisterService(&subscriber, front)
+	s.RegisterService(&schemaService, front)
 	s.RegisterService(&accessPolicy, front)
 	s.RegisterService(olderService(&publisher), front)
 	s.RegisterService(olderService(&subscriber), front)

@@ -22,6 +22,7 @@ var order = []row{
 	{"internal/batch", "internal/limit"},
 	{"internal/text", "google.golang.org/protobuf/..."},
 	{"internal/wheel", ""},
+	{"internal/bell", ""},
 	{"internal/ackset", ""},
 	{"internal/roster", ""},
 	{"internal/stripe", ""},
@@ -39,6 +40,8 @@ var order = []row{
 	{"internal/catalog", "internal/filter internal/limit " + api},
 	{"internal/iam", "internal/limit internal/catalog cloud.google.com/go/iam/apiv1/iampb google.golang.org/protobuf/... google.golang.org/grpc/codes google.golang.org/grpc/status"},
 	{"internal/ledger", "internal/engine internal/ackset"},
+	{"internal/schema", "internal/limit github.com/bufbuild/protocompile/... " + api},
+	{"internal/registry", "internal/limit internal/engine internal/wire internal/catalog internal/iam internal/schema internal/ledger google.golang.org/genproto/googleapis/rpc/errdetails " + api},
 	{"internal/reader", "internal/engine internal/wire"},
 
 	// Engines, and the contract that they are held against.
@@ -51,7 +54,7 @@ var order = []row{
 	{"internal/engine/disk", "internal/engine internal/clock internal/vfs internal/engine/disk/layout internal/engine/disk/cache internal/engine/disk/index internal/engine/disk/dump"},
 
 	// The core, then the fronts, which translate onto it.
-	{"internal/broker", "internal/changes internal/deadletter internal/reader internal/roster internal/stripe internal/usage internal/engine internal/ledger internal/lease internal/ackset internal/wheel internal/catalog internal/filter internal/iam internal/wire internal/limit internal/clock cloud.google.com/go/iam/apiv1/iampb " + api},
+	{"internal/broker", "internal/bell internal/registry internal/changes internal/deadletter internal/reader internal/roster internal/stripe internal/usage internal/engine internal/ledger internal/lease internal/ackset internal/wheel internal/catalog internal/filter internal/iam internal/wire internal/limit internal/clock cloud.google.com/go/iam/apiv1/iampb " + api},
 	{"internal/google/v1beta2pb", "google.golang.org/protobuf/..."},
 	{"internal/oidc", "internal/clock github.com/go-jose/go-jose/v4/..."},
 	{"internal/push", "internal/broker internal/lease internal/wire internal/limit internal/clock " + api},

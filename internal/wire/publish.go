@@ -55,6 +55,7 @@ type Publish struct {
 	rebuilt bool
 	scratch []byte // Body, once rebuilt is true
 	message []byte // the message that is being rebuilt
+	spare   []byte // for Replace
 }
 
 // Scan reads a PublishRequest in one pass. It fails with ErrMalformed exactly when the official decoder does, and with another
@@ -91,14 +92,17 @@ func (p *Publish) Scan(req []byte) error {
 
 // Reset lets go of the last request and of more memory than is worth keeping.
 func (p *Publish) Reset() {
-	scratch, message := p.scratch[:0], p.message[:0]
+	scratch, message, spare := p.scratch[:0], p.message[:0], p.spare[:0]
 	if cap(scratch) > scratchBytesMax {
 		scratch = nil
 	}
 	if cap(message) > scratchBytesMax {
 		message = nil
 	}
-	*p = Publish{scratch: scratch, message: message}
+	if cap(spare) > scratchBytesMax {
+		spare = nil
+	}
+	*p = Publish{scratch: scratch, message: message, spare: spare}
 }
 
 // scan walks over the request's fields. It is false when they are malformed.
