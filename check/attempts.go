@@ -38,7 +38,7 @@ func wrongAttempt(h *History, d *delivery, o Options) string {
 		return "delivery attempt was reported without a dead letter policy"
 	case most == 0:
 		return ""
-	case d.Attempt < 1 || d.Attempt > most+1:
+	case d.Attempt < 1 || d.Attempt > most+1 && !h.faultWithin(d.first().at, d.at): // a fault may keep dead letters from being written
 		return fmt.Sprintf("delivery attempt %d is not within 1 and %d", d.Attempt, most+1)
 	case d.previous == nil || h.faultWithin(d.previous.at, d.at) || d.sub.seekWithin(d.previous.at, d.at, o.Slack.Nanoseconds()):
 		return ""

@@ -59,6 +59,10 @@ func judgeLate(h *History, o Options) []Violation {
 		if s.config.Backoff || s.config.Ordered || s.config.AttemptsMax > 0 {
 			continue
 		}
+		largest := int64(0) // message: what is next in line may be as large, and nothing goes past it
+		for _, d := range s.deliveries {
+			largest = max(largest, d.Bytes)
+		}
 		for _, d := range s.deliveries {
 			from := d.released(slack)
 			if from == forever || d.ackedEver() <= from+within {
@@ -68,7 +72,7 @@ func judgeLate(h *History, o Options) []Violation {
 			if d.next != nil && d.next.at <= to || to > min(h.drainedNS, s.until) || h.faultWithin(d.at, to) || s.seekWithin(d.at, to, slack) {
 				continue
 			}
-			if slices.ContainsFunc(streams[s.name], func(w *window) bool { return w.roomy(from, to) }) {
+			if slices.ContainsFunc(streams[s.name], func(w *window) bool { return w.roomy(from, to, largest) }) {
 				found = append(found, violation("message did not come again in time after it was given back", d.Event))
 			}
 		}
@@ -83,15 +87,15 @@ type window struct {
 	loads []Limits
 }
 
-// newWindow adds up the messages that a stream held from each change on. The end of a lease counts a little early, since the broker sees
-// it before the subscriber does.
+// newWindow adds up the messages that a stream held from each change on. The end of a lease counts a little late: nobody is to be accused of
+// leaving room unused that was not there yet.
 func newWindow(s *stream, slack int64) *window {
 	type change struct {
 		at, messages, bytes int64
 	}
 	var changes []change
 	for _, d := range s.deliveries {
-		changes = append(changes, change{d.at, 1, d.Bytes}, change{heldUntil(d, slack), -1, -d.Bytes})
+		changes = append(changes, change{d.at, 1, d.Bytes}, change{heldUntil(d, -slack), -1, -d.Bytes})
 	}
 	slices.SortStableFunc(changes, func(a, b change) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.messages, b.messages)) })
 	w := &window{stream: s}
@@ -104,9 +108,12 @@ func newWindow(s *stream, slack int64) *window {
 	return w
 }
 
-// heldUntil is when a delivery stopped to count against its stream's limits, at the earliest.
+// heldUntil is when a delivery stopped to count against its stream's limits: at the earliest, or with a slack below 0 at the latest.
 func heldUntil(d *delivery, slack int64) int64 {
 	end, _ := d.leaseEnd(slack)
+	if slack >= 0 {
+		end = min(end, d.leaseEndSure(slack))
+	}
 	end = min(end-slack, d.acked, d.nacked)
 	if d.stream != nil {
 		end = min(end, d.stream.end)
@@ -120,14 +127,15 @@ func heldUntil(d *delivery, slack int64) int64 {
 	return max(end, d.at)
 }
 
-// roomy says that the stream was open and below its limits during the whole of [from, to].
-func (w *window) roomy(from, to int64) bool {
+// roomy says that the stream was open and had room for a message of so many bytes during the whole of [from, to].
+func (w *window) roomy(from, to, bytes int64) bool {
 	if w.begin > from || w.end < to {
 		return false
 	}
 	i, _ := slices.BinarySearch(w.times, from)
 	for i = max(i-1, 0); i < len(w.times) && w.times[i] <= to; i++ {
-		if w.full(w.loads[i]) {
+		load := w.loads[i]
+		if w.full(load) || w.limits.Bytes > 0 && load.Messages > 0 && load.Bytes+bytes > w.limits.Bytes {
 			return false
 		}
 	}

@@ -19,22 +19,45 @@ func judgeFlow(h *History, o Options) []Violation {
 				load.Bytes -= gone.bytes
 			}
 			if s.full(load) {
+				load = ends.forgive(load, d.at, o.Slack.Nanoseconds())
+			}
+			if s.full(load) {
 				reason := fmt.Sprintf("message arrived while the stream held %d messages of %d bytes", load.Messages, load.Bytes)
 				found = append(found, violation(reason, s.Event, d.Event))
 			}
 			load.Messages++
 			load.Bytes += d.Bytes
-			heap.Push(&ends, heldEnd{heldUntil(d, o.Slack.Nanoseconds()), d.Bytes})
+			heap.Push(&ends, heldEnd{heldUntil(d, o.Slack.Nanoseconds()), d.Bytes, d})
 		}
 	}
 	return found
 }
 
 // heldEnd is when a message stops to count.
-type heldEnd struct{ at, bytes int64 }
+type heldEnd struct {
+	at, bytes int64
+	of        *delivery
+}
 
 // endHeap has the earliest end first.
 type endHeap []heldEnd
+
+// forgive takes out, and off the load, what the broker has taken back with an earlier message of its key. It is asked only when a limit
+// seems to be passed: it looks at many deliveries.
+func (h *endHeap) forgive(load Limits, now, slack int64) Limits {
+	kept := (*h)[:0]
+	for _, e := range *h {
+		if keyReleased(e.of, now, slack) {
+			load.Messages--
+			load.Bytes -= e.bytes
+			continue
+		}
+		kept = append(kept, e)
+	}
+	*h = kept
+	heap.Init(h)
+	return load
+}
 
 func (h endHeap) Len() int           { return len(h) }
 func (h endHeap) Less(i, j int) bool { return h[i].at < h[j].at }

@@ -80,6 +80,7 @@ type delivery struct {
 	acked    int64     // first acknowledgement sent
 	ackedOK  int64     // first acknowledgement confirmed
 	ackAt    int64     // when the acknowledgement that was confirmed had been sent
+	ackTried int64     // last acknowledgement sent
 	nacked   int64     // first nack sent
 	extends  []extend
 }
@@ -102,6 +103,17 @@ func (d *delivery) leaseEnd(slackNS int64) (end int64, sure bool) {
 	return end, sure
 }
 
+// leaseEndSure is when the lease runs out if changes that were sent within slack of its end came too late.
+func (d *delivery) leaseEndSure(slackNS int64) int64 {
+	end := d.at + d.DeadlineNS
+	for _, e := range d.extends {
+		if e.at+slackNS < end {
+			end = e.at + e.lengthNS
+		}
+	}
+	return end
+}
+
 // released is when the subscriber, by nack, expiry or the end of its stream, no longer holds the message.
 func (d *delivery) released(slackNS int64) int64 {
 	end, _ := d.leaseEnd(slackNS)
@@ -110,6 +122,14 @@ func (d *delivery) released(slackNS int64) int64 {
 		end = min(end, d.stream.end)
 	}
 	return end
+}
+
+// first is the first receipt of the message in the subscription.
+func (d *delivery) first() *delivery {
+	for d.previous != nil {
+		d = d.previous
+	}
+	return d
 }
 
 // ackedEver is when an acknowledgement of the message was first sent for this delivery or an earlier one.
@@ -292,12 +312,14 @@ func (b *builder) addSettle(e *Event) string {
 	}
 	switch {
 	case e.Op == OpAck && e.Phase == PhaseInvoke:
-		d.acked = min(d.acked, e.TimeNS)
+		d.acked, d.ackTried = min(d.acked, e.TimeNS), e.TimeNS
 		if d.ackedOK == forever {
 			d.ackAt = e.TimeNS
 		}
 	case e.Op == OpAck && e.Phase == PhaseOK:
 		d.ackedOK = min(d.ackedOK, e.TimeNS)
+	case e.Op == OpAck && e.Phase == PhaseFail && d.acked == d.ackTried:
+		d.acked = forever // what was refused had no effect; an earlier one may have had
 	case e.Op == OpNack && e.Phase == PhaseInvoke:
 		d.nacked = min(d.nacked, e.TimeNS)
 	case e.Op == OpExtend && e.Phase == PhaseInvoke:

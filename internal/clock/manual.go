@@ -82,6 +82,17 @@ func (m *Manual) Timers() int {
 	return len(m.planned)
 }
 
+// Next is the monotonic time of the earliest call that is planned; false when there is none. With it, a test can let what one call set
+// off come to an end before the next.
+func (m *Manual) Next() (at int64, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.planned) == 0 {
+		return 0, false
+	}
+	return m.planned[0].at, true
+}
+
 type manualTimer struct {
 	clock *Manual
 	at    int64

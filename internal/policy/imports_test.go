@@ -145,6 +145,7 @@ func TestWhatTestsMayNotImport(t *testing.T) {
 			switch {
 			case belongsTo(name, "cmd"), belongsTo(name, "mutation"):
 				t.Errorf("%s: nothing imports %s", file.name, name)
+			case file.pkg == "internal/broker" && name == "check": // the simulation is judged as the real thing is
 			case belongsTo(file.pkg, "internal") && !belongsTo(name, "internal") && name != imported:
 				t.Errorf("%s: tests of the broker do not need %s", file.name, name)
 			case belongsTo(file.pkg, "check") && !isStandard(imported) && !belongsTo(name, "check"):

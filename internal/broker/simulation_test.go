@@ -1,0 +1,374 @@
+package broker
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/posthaste-io/posthaste/check"
+	"github.com/posthaste-io/posthaste/internal/clock"
+	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/engine/memory"
+	"github.com/posthaste-io/posthaste/internal/wheel"
+	"github.com/posthaste-io/posthaste/internal/wire"
+)
+
+// The simulation runs a whole broker, its publishers and its subscribers in one goroutine, on a clock that it moves itself and a log that
+// forgets what was not durable when the process is killed. A seed decides everything, so that a run can be repeated; what the clients
+// saw is a history, which package check judges as it judges that of the real binary.
+var (
+	simulations = flag.Int("simulations", 500, "how many seeds TestSimulation runs")
+	firstSeed   = flag.Uint64("seed", 1, "the first of them")
+)
+
+const (
+	simulationSteps = 120
+	simulationTick  = 50 * time.Millisecond // how often streams look for messages
+	simulationQuiet = 100 * time.Second     // longer than any lease or backoff: after it, nothing comes any more
+	simulationTopic = "projects/p/topics/events"
+	simulationGrave = "projects/p/topics/grave"
+	backoffMin      = time.Second
+	backoffMax      = 20 * time.Second
+)
+
+// simulation is one run.
+type simulation struct {
+	*Broker
+	ctx    context.Context
+	dice   *rand.Rand
+	clock  *clock.Manual
+	store  *memory.Store
+	events []check.Event
+
+	subs      []*simulatedSub
+	streams   []*simulatedStream
+	held      []receipt // received and not settled
+	settled   []receipt // or given up: what a confused client may try again
+	published int
+	calls     int64
+	nextSweep int64
+	keys      int
+}
+
+type simulatedSub struct {
+	name   string
+	topic  string
+	config check.Config
+	seeks  bool // the run may seek in it
+}
+
+type simulatedStream struct {
+	name  string
+	sub   *simulatedSub
+	taker *Taker
+}
+
+// receipt is a delivery as its subscriber knows it.
+type receipt struct {
+	sub     *simulatedSub
+	process string
+	id      wire.AckID
+	text    string
+}
+
+func newSimulation(ctx context.Context, seed uint64) *simulation {
+	s := &simulation{
+		ctx: ctx, dice: rand.New(rand.NewPCG(seed, 7)), store: new(memory.Store),
+		clock: clock.NewManual(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)),
+	}
+	s.keys = 1 + s.dice.IntN(5)
+	return s
+}
+
+// emit writes a line of the history. Each has a time of its own, so that what came first is never in doubt.
+func (s *simulation) emit(e check.Event) {
+	s.advance(1)
+	e.TimeNS = s.clock.Mono()
+	s.events = append(s.events, e)
+}
+
+// advance moves the clock from timer to timer. Dead letters are moved by goroutines, which are to be done before anything else happens.
+func (s *simulation) advance(by time.Duration) {
+	for until := s.clock.Mono() + int64(by); ; {
+		next, planned := s.clock.Next()
+		if !planned || next > until {
+			s.clock.Advance(time.Duration(until - s.clock.Mono()))
+			return
+		}
+		s.clock.Advance(time.Duration(max(0, next-s.clock.Mono())))
+		s.forwarders.Wait()
+	}
+}
+
+// open starts a broker on what the store has.
+func (s *simulation) open() error {
+	b, err := Open(s.ctx, memory.Open(s.store, s.clock), Options{Clock: s.clock, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		return err
+	}
+	b.stop() // the simulation sweeps by itself, at moments that the seed decides
+	<-b.sweepDone
+	s.Broker = b
+	return nil
+}
+
+// populate makes topics and subscriptions.
+func (s *simulation) populate() error {
+	for _, name := range []string{simulationTopic, simulationGrave} {
+		if _, err := s.CreateTopic(s.ctx, &pubsubpb.Topic{Name: name}); err != nil {
+			return err
+		}
+	}
+	subs := []*pubsubpb.Subscription{{Name: "projects/p/subscriptions/mourner", Topic: simulationGrave}}
+	for i := range 1 + s.dice.IntN(3) {
+		subs = append(subs, s.randomSubscription(fmt.Sprintf("projects/p/subscriptions/sub%d", i)))
+	}
+	buries := s.dice.IntN(2 * len(subs)) // one at the most, so that nobody wonders whose a dead letter is
+	for i, config := range subs {
+		if i == buries && i > 0 {
+			config.DeadLetterPolicy = &pubsubpb.DeadLetterPolicy{DeadLetterTopic: simulationGrave, MaxDeliveryAttempts: 5}
+		}
+		if _, err := s.CreateSubscription(s.ctx, config); err != nil {
+			return err
+		}
+		sub := &simulatedSub{name: config.Name, topic: config.Topic, seeks: config.Topic == simulationTopic && s.dice.IntN(6) == 0}
+		sub.config = check.Config{
+			Ordered: config.EnableMessageOrdering, ExactlyOnce: config.EnableExactlyOnceDelivery, Backoff: config.RetryPolicy != nil,
+		}
+		if config.Filter != "" {
+			sub.config.Class = "a"
+		}
+		if p := config.DeadLetterPolicy; p != nil {
+			sub.config.DeadLetterTopic, sub.config.AttemptsMax = p.DeadLetterTopic, int(p.MaxDeliveryAttempts)
+		}
+		s.subs = append(s.subs, sub)
+		s.emit(check.Event{Process: "admin", Op: check.OpSubscribe, Phase: check.PhaseOK, Subscription: sub.name, Topic: sub.topic, Config: &sub.config})
+	}
+	return nil
+}
+
+func (s *simulation) randomSubscription(name string) *pubsubpb.Subscription {
+	config := &pubsubpb.Subscription{
+		Name: name, Topic: simulationTopic, EnableMessageOrdering: s.dice.IntN(2) == 0, EnableExactlyOnceDelivery: s.dice.IntN(2) == 0,
+		RetainAckedMessages: s.dice.IntN(4) == 0,
+	}
+	if s.dice.IntN(3) == 0 {
+		config.Filter = `attributes.class = "a"`
+	}
+	if s.dice.IntN(3) == 0 {
+		config.RetryPolicy = &pubsubpb.RetryPolicy{MinimumBackoff: durationpb.New(backoffMin), MaximumBackoff: durationpb.New(backoffMax)}
+	}
+	return config
+}
+
+// run plays the steps and then reads everything to the end.
+func (s *simulation) run() error {
+	if err := s.open(); err != nil {
+		return err
+	}
+	if err := s.populate(); err != nil {
+		return err
+	}
+	steps := []struct {
+		weight int
+		do     func() error
+	}{
+		{30, s.publish}, {8, s.openStream}, {3, s.closeStream}, {8, s.pull}, {40, s.settle}, {10, s.settleAgain}, {20, s.wait},
+		{2, s.kill}, {1, s.restart}, {2, s.fillDisk}, {1, s.seek},
+	}
+	total := 0
+	for _, step := range steps {
+		total += step.weight
+	}
+	for range simulationSteps {
+		at, i := s.dice.IntN(total), 0
+		for ; at >= steps[i].weight; i++ {
+			at -= steps[i].weight
+		}
+		if err := steps[i].do(); err != nil {
+			return err
+		}
+		s.forwarders.Wait()
+	}
+	return s.drain()
+}
+
+func (s *simulation) drain() error {
+	s.emit(check.Event{Process: "drain", Op: check.OpDrain, Phase: check.PhaseInvoke})
+	for len(s.streams) > 0 {
+		if err := s.closeStream(); err != nil {
+			return err
+		}
+	}
+	s.held = nil // they come again
+	for _, sub := range s.subs {
+		if err := s.attach(sub, Credit{}); err != nil {
+			return err
+		}
+	}
+	for quiet := time.Duration(0); quiet < simulationQuiet; quiet += simulationTick {
+		if err := s.tick(); err != nil {
+			return err
+		}
+		for len(s.held) > 0 {
+			if err := s.acknowledge(s.give(0), true); err != nil {
+				return err
+			}
+			quiet = 0
+		}
+	}
+	for len(s.streams) > 0 {
+		if err := s.closeStream(); err != nil {
+			return err
+		}
+	}
+	s.emit(check.Event{Process: "drain", Op: check.OpDrain, Phase: check.PhaseOK})
+	return s.Close(s.ctx)
+}
+
+// wait lets up to 15 seconds pass, which is longer than a lease.
+func (s *simulation) wait() error {
+	for range s.dice.IntN(int(15 * time.Second / simulationTick)) {
+		if err := s.tick(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tick moves the clock a little; streams look for messages whenever that may have made some ready.
+func (s *simulation) tick() error {
+	s.advance(simulationTick)
+	if now := s.clock.Mono(); now >= s.nextSweep {
+		s.nextSweep = now + int64(sweepEvery)
+		for _, due := range []func(context.Context){s.expire, s.dropExpired, s.dropExpiredSnapshots, s.passOver, s.reclaim} {
+			due(s.ctx)
+		}
+	}
+	return s.pollAll()
+}
+
+// kill ends the process without warning: what was not durable is gone.
+func (s *simulation) kill() error { return s.replace("kill", func() { s.store.Kill() }) }
+
+// restart ends it in an orderly way.
+func (s *simulation) restart() error { return s.replace("restart", func() {}) }
+
+func (s *simulation) replace(kind string, before func()) error {
+	s.calls++
+	e := check.Event{Process: "chaos", Op: check.OpFault, Phase: check.PhaseInvoke, Call: s.calls, Detail: kind}
+	s.emit(e)
+	before()
+	for _, stream := range s.streams {
+		stream.taker.Leave()
+		s.emit(check.Event{Process: stream.name, Op: check.OpStream, Phase: check.PhaseFail, Subscription: stream.sub.name})
+	}
+	s.streams = nil
+	if err := s.Close(s.ctx); err != nil && kind != "kill" {
+		return err
+	}
+	if err := s.open(); err != nil {
+		return err
+	}
+	e.Phase = check.PhaseOK
+	s.emit(e)
+	return nil
+}
+
+// fillDisk lets the disk have no room for messages for a while.
+func (s *simulation) fillDisk() error {
+	s.calls++
+	e := check.Event{Process: "disk", Op: check.OpFault, Phase: check.PhaseInvoke, Call: s.calls, Detail: "full"}
+	s.emit(e)
+	s.store.SetFull(true)
+	for _, step := range []func() error{s.publish, s.settle, s.wait, s.settle, s.pull, s.settle, s.publish} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	s.store.SetFull(false)
+	e.Phase = check.PhaseOK
+	s.emit(e)
+	return nil
+}
+
+// seek moves a subscription to some time of the run, or to a snapshot that is made now.
+func (s *simulation) seek() error {
+	i := slices.IndexFunc(s.subs, func(sub *simulatedSub) bool { return sub.seeks })
+	if i < 0 {
+		return nil
+	}
+	sub := s.subs[i]
+	s.emit(check.Event{Process: "admin", Op: check.OpSeek, Phase: check.PhaseInvoke, Subscription: sub.name})
+	if err := s.SeekToTime(s.ctx, sub.name, s.clock.Wall()-s.dice.Int64N(1+s.clock.Mono())); err != nil {
+		return err
+	}
+	s.emit(check.Event{Process: "admin", Op: check.OpSeek, Phase: check.PhaseOK, Subscription: sub.name})
+	return s.pollAll()
+}
+
+// judge gives what is wrong with a run.
+func (s *simulation) judge() *check.Report {
+	return check.Judge(check.NewHistory(slices.Clone(s.events)), check.Options{
+		Slack: time.Duration(wheel.Tick) + simulationTick, RedeliverWithin: 2 * (time.Duration(wheel.Tick) + simulationTick), AckSettle: 2 * engine.LazyMax, AliveWithin: time.Hour, Bitten: -1,
+	})
+}
+
+func TestSimulation(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long")
+	}
+	var deliveries, redeliveries, faults int
+	for seed := *firstSeed; seed < *firstSeed+uint64(*simulations); seed++ {
+		s := newSimulation(t.Context(), seed)
+		if err := s.run(); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		r := s.judge()
+		deliveries, redeliveries, faults = deliveries+r.Deliveries, redeliveries+r.Redeliveries, faults+r.Faults
+		for _, v := range append(r.Violations, r.Voids...) {
+			t.Errorf("seed %d: %s: %s", seed, v.Rule, v.Reason)
+			for _, e := range v.Events {
+				t.Logf("  %+v", e)
+			}
+		}
+		if t.Failed() {
+			t.Fatalf("repeat with -run TestSimulation -simulations 1 -seed %d", seed)
+		}
+	}
+	t.Logf("%d seeds: %d deliveries, %d of them again, %d restarts", *simulations, deliveries, redeliveries, faults)
+}
+
+func TestASeedDecidesEverything(t *testing.T) {
+	for seed := uint64(1); seed <= 20; seed++ {
+		var runs [2][]check.Event
+		for i := range runs {
+			s := newSimulation(t.Context(), seed)
+			if err := s.run(); err != nil {
+				t.Fatal(err)
+			}
+			runs[i] = s.events
+		}
+		same := func(a, b check.Event) bool {
+			a.Config, b.Config, a.Limits, b.Limits = nil, nil, nil, nil
+			return a == b
+		}
+		for i := range min(len(runs[0]), len(runs[1])) {
+			if !same(runs[0][i], runs[1][i]) {
+				t.Fatalf("seed %d: event %d is once\n%+v and once\n%+v", seed, i, runs[0][i], runs[1][i])
+			}
+		}
+		if len(runs[0]) != len(runs[1]) {
+			t.Fatalf("seed %d: once %d events, once %d", seed, len(runs[0]), len(runs[1]))
+		}
+	}
+}
