@@ -187,3 +187,44 @@ func TestSeekRefusals(t *testing.T) {
 		})
 	}
 }
+
+func TestSeekOfAPushSubscriptionPushesAgain(t *testing.T) {
+	t.Parallel()
+	s := common(t)
+	client := s.google(t)
+	e := newEndpoint(t, nil)
+	topic, sub := s.pair(t, "x", retaining, pushTo(e.URL))
+	begun := time.Now().Add(-time.Second)
+	s.publish(t, topic, "a", "b", "c")
+	e.requests(t, 3)
+	seekTo(t, client, sub, begun)
+	e.requests(t, 6)
+	if got := e.counts(t); len(got) != 3 || got["a"] < 2 || got["b"] < 2 || got["c"] < 2 {
+		t.Errorf("pushed %v", got)
+	}
+}
+
+func TestSeekGoesPastWhatAFilterShutsOut(t *testing.T) {
+	t.Parallel()
+	s := common(t)
+	client := s.google(t)
+	topic, sub := s.pair(t, "x", retaining, func(r *pb.Subscription) { r.Filter = `attributes.want = "yes"` })
+	begun := time.Now().Add(-time.Second)
+	for i, want := range []string{"no", "yes", "no", "yes"} {
+		r := &pb.PublishRequest{Topic: topic, Messages: []*pb.PubsubMessage{{Data: []byte{byte('a' + i)}, Attributes: map[string]string{"want": want}}}}
+		if _, err := s.Publish(limited(t), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		got := s.pull(t, sub, 2)
+		if data := dataOf(got); !slices.Equal(data, []string{"b", "d"}) {
+			t.Errorf("came %q", data)
+		}
+		s.ack(t, sub, got...)
+		if more := dataOf(s.pullNow(t, sub)); len(more) > 0 {
+			t.Errorf("and then %q", more)
+		}
+		seekTo(t, client, sub, begun)
+	}
+}
