@@ -2,6 +2,7 @@
 package reader
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/posthaste-io/posthaste/internal/engine"
@@ -14,6 +15,9 @@ type Reader struct {
 	Shard engine.Shard
 	Topic engine.TopicID // may be changed after Release
 
+	bytesMax int     // of a read; 0: readBytesMax
+	aside    *Reader // of Find; made when it is first needed
+
 	batch engine.Batch
 	spent []engine.Batch // whose messages are still in use
 	block int            // in batch.Blocks
@@ -22,8 +26,11 @@ type Reader struct {
 	last  Message // what At gave last: it is asked for when a message is admitted and again when it is taken
 }
 
-// readBytesMax is how much is read at a time when messages come from the disk.
-const readBytesMax = 1 << 20
+// How much is read at a time: going forward, and for single messages.
+const (
+	readBytesMax  = 1 << 20
+	asideBytesMax = 64 << 10
+)
 
 // Message is a stored message and what the log knows of it.
 type Message struct {
@@ -52,6 +59,19 @@ func (r *Reader) At(ctx context.Context, off engine.Offset) (Message, bool, erro
 	r.last = Message{Offset: off, ID: b.ID + uint64(r.index), Time: b.Time, Bytes: bytes}
 	r.rest, r.index = rest, r.index+1
 	return r.last, true, nil
+}
+
+// Find is At. Messages that stand apart, such as the few that are delivered again, are looked for aside, with little read ahead, so that
+// the reader keeps its place.
+func (r *Reader) Find(ctx context.Context, off engine.Offset, apart bool) (Message, bool, error) {
+	if !apart {
+		return r.At(ctx, off)
+	}
+	if r.aside == nil {
+		r.aside = &Reader{Shard: r.Shard, bytesMax: asideBytesMax}
+	}
+	r.aside.Topic = r.Topic
+	return r.aside.At(ctx, off)
 }
 
 // seek goes to an offset in the blocks at hand.
@@ -90,7 +110,7 @@ func (r *Reader) load(ctx context.Context, off engine.Offset) error {
 		r.spent = append(r.spent, r.batch)
 		r.batch = engine.Batch{}
 	}
-	r.batch.BytesMax = readBytesMax
+	r.batch.BytesMax = cmp.Or(r.bytesMax, readBytesMax)
 	err := r.Shard.Read(ctx, r.Topic, off, &r.batch)
 	r.enter(0)
 	return err
@@ -106,6 +126,9 @@ func (r *Reader) Release() {
 		r.spent[i].Release()
 	}
 	r.spent = r.spent[:0]
+	if r.aside != nil {
+		r.aside.Release()
+	}
 	r.last = Message{}
 	r.enter(0)
 }
