@@ -424,27 +424,68 @@ func TestDeadEndpointLeavesOthersAlone(t *testing.T) {
 	s.drained(t, sub)
 }
 
-func TestDeletedSubscriptionIsNotPushed(t *testing.T) {
+func TestPushToADeletedOrDetachedSubscriptionIsCutOff(t *testing.T) {
 	t.Parallel()
 	s := common(t)
-	cut := make(chan struct{})
-	e := new(endpoint)
-	e.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		<-r.Context().Done()
-		close(cut)
-	}))
-	t.Cleanup(e.Close)
-	topic, sub := s.pair(t, "x", pushTo(e.URL))
-	s.publish(t, topic, "m")
-	time.Sleep(100 * time.Millisecond) // most likely the request is under way then; if not, so much the better
-	if _, err := s.sub.DeleteSubscription(limited(t), &pb.DeleteSubscriptionRequest{Subscription: sub}); err != nil {
-		t.Fatal(err)
+	for name, end := range map[string]func(sub string) error{
+		"deleted": func(sub string) error {
+			_, err := s.sub.DeleteSubscription(limited(t), &pb.DeleteSubscriptionRequest{Subscription: sub})
+			return err
+		},
+		"detached": func(sub string) error {
+			_, err := s.DetachSubscription(limited(t), &pb.DetachSubscriptionRequest{Subscription: sub})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			begun, cut := make(chan struct{}, 10), make(chan struct{}, 10)
+			e := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				begun <- struct{}{}
+				<-r.Context().Done()
+				cut <- struct{}{}
+			}))
+			t.Cleanup(e.Close)
+			topic, sub := s.pair(t, name, pushTo(e.URL))
+			s.publish(t, topic, "m")
+			<-begun
+			if err := end(sub); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-cut:
+			case <-time.After(8 * time.Second): // less than the ack deadline
+				t.Error("the request went on")
+			}
+			s.publish(t, topic, "n")
+			select {
+			case <-begun:
+				t.Error("another request came")
+			case <-time.After(300 * time.Millisecond): // only time can show that nothing comes
+			}
+		})
 	}
-	select {
-	case <-cut:
-	case <-time.After(8 * time.Second): // less than the ack deadline
-		t.Error("a request went on after the deletion of its subscription")
+}
+
+func TestPushVersionIsReturnedAsItWasGiven(t *testing.T) {
+	t.Parallel()
+	s := common(t)
+	e := newEndpoint(t, nil)
+	topic, sub := s.pair(t, "x", pushTo(e.URL), func(r *pb.Subscription) { r.PushConfig.Attributes = map[string]string{"x-goog-version": "v1beta2"} })
+	s.publish(t, topic, "m")
+	if p := e.requests(t, 1)[0]; p.data(t) != "m" {
+		t.Errorf("pushed %q", p.body)
+	}
+	got, err := s.sub.GetSubscription(limited(t), &pb.GetSubscriptionRequest{Subscription: sub})
+	if err != nil || got.PushConfig.Attributes["x-goog-version"] != "v1beta2" {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, bad := range []*pb.PushConfig{
+		{PushEndpoint: "ftp://example.com"}, {PushEndpoint: "example.com/push"}, {PushEndpoint: e.URL, Attributes: map[string]string{"x-goog-version": "v2"}},
+		{PushEndpoint: e.URL, AuthenticationMethod: &pb.PushConfig_OidcToken_{OidcToken: &pb.PushConfig_OidcToken{ServiceAccountEmail: "nobody"}}},
+	} {
+		_, err := s.sub.ModifyPushConfig(limited(t), &pb.ModifyPushConfigRequest{Subscription: sub, PushConfig: bad})
+		wantStatus(t, err, codes.InvalidArgument, "")
 	}
 }
 

@@ -98,4 +98,29 @@ var bugs = []bug{
 		file: "internal/ledger/snapshot.go", old: "s.acked = of.acked.Clone()", new: "s.acked = of.acked",
 		pkg: "internal/ledger", run: "TestASnapshotIsWhat",
 	},
+	{
+		name: "a configuration of push that changed is followed late",
+		file: "internal/push/pump.go", old: "	p.renew()\n", new: "",
+		pkg: "internal/push", run: "TestEndpointThatMoves",
+	},
+	{
+		name: "the answers that come while the broker stops are forgotten",
+		file: "internal/push/pump.go", old: "for p.settle() > 0 {", new: "for false {",
+		pkg: "internal/push", run: "TestEndTakesIn",
+	},
+	{
+		name: "posts from before a pause make it longer",
+		file: "internal/push/pace.go", old: "!p.failing() || began < p.until {", new: "!p.failing() {",
+		pkg: "internal/push", run: "TestPausesDouble",
+	},
+	{
+		name: "a signing key is forgotten while its tokens are valid",
+		file: "internal/oidc/oidc.go", old: "int64(announceTime+tokenTime)+int64(time.Minute)", new: "int64(announceTime)",
+		pkg: "internal/oidc", run: "TestEveryToken",
+	},
+	{
+		name: "a signing key signs before verifiers can know it",
+		file: "internal/oidc/oidc.go", old: ">= int64(announceTime) {", new: ">= 0 {",
+		pkg: "internal/oidc", run: "TestEveryToken",
+	},
 }
