@@ -187,7 +187,7 @@ func TestKeySurvivesARestart(t *testing.T) {
 	}
 }
 
-// Over a hundred days, a verifier that keeps the key set as long as it may can verify every token until that expires.
+// Over a hundred days, verifiers that keep the key set as long as they may can verify every token until that expires.
 func TestEveryTokenCanBeVerifiedWhileKeysAreReplaced(t *testing.T) {
 	b := newBroker(t)
 	type handed struct {
@@ -195,19 +195,23 @@ func TestEveryTokenCanBeVerifiedWhileKeysAreReplaced(t *testing.T) {
 		expires int64
 	}
 	var alive []handed
-	cached, cachedAt := b.keySet(), b.clock.Wall()
+	type verifier struct {
+		keys *jose.JSONWebKeySet
+		at   int64 // when it asked for them
+	}
+	var verifiers [5]verifier // each asks at another time
+	for i := range verifiers {
+		verifiers[i] = verifier{b.keySet(), b.clock.Wall() - int64(i)*int64(13*time.Minute)}
+	}
 	signers, most := make(map[string]bool), 0
 	began := b.clock.Wall()
 	for b.clock.Wall()-began < int64(100*24*time.Hour) {
 		step := 8 * time.Hour
 		if age := time.Duration(b.clock.Wall() - b.keys[len(b.keys)-1].created); age > keyAge-9*time.Hour || age < 12*time.Hour {
-			step = 20 * time.Minute // something may happen
+			step = 13 * time.Minute // something may happen
 		}
 		b.clock.Advance(step)
 		now := b.clock.Wall()
-		if now-cachedAt >= int64(keysAge) {
-			cached, cachedAt = b.keySet(), now
-		}
 		if len(signers) == 2 && step < time.Hour {
 			b.restart()
 		}
@@ -217,11 +221,16 @@ func TestEveryTokenCanBeVerifiedWhileKeysAreReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 		signers[parsed.Headers[0].KeyID] = true
-		alive = append(alive, handed{text, now + int64(15*time.Minute)}) // of a token that may have been made 45 minutes ago
+		alive = append(alive, handed{text, now + int64(tokenTime)})
 		alive = slices.DeleteFunc(alive, func(h handed) bool { return h.expires < now })
-		for _, h := range alive {
-			if _, err := b.verify(h.text, cached); err != nil && !errors.Is(err, jwt.ErrExpired) {
-				t.Fatalf("at %v: %v", time.Unix(0, now), err)
+		for i := range verifiers {
+			for _, h := range alive {
+				if _, err := b.verify(h.text, verifiers[i].keys); err != nil && !errors.Is(err, jwt.ErrExpired) {
+					t.Fatalf("at %v, verifier %d: %v", time.Unix(0, now), i, err)
+				}
+			}
+			if now-verifiers[i].at >= int64(keysAge-13*time.Minute) { // so that no set is older at the next step
+				verifiers[i] = verifier{b.keySet(), now}
 			}
 		}
 		most = max(most, len(b.keySet().Keys))

@@ -39,8 +39,9 @@ const (
 type office struct {
 	t testing.TB
 	*broker.Broker
-	end   func() // ends the service and waits for that
-	ended chan struct{}
+	end     func() // ends the service and waits for that
+	restart func() // ends the service, and closes the broker and opens it again
+	ended   chan struct{}
 }
 
 type noTokens struct{}
@@ -52,11 +53,21 @@ func (noTokens) Token(context.Context, string, string) (string, error) {
 func open(t testing.TB) *office {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
-	b, err := broker.Open(context.Background(), memory.Open(new(memory.Store), clock.System()), broker.Options{Logger: quiet})
+	engine := memory.Open(new(memory.Store), clock.System())
+	b, err := broker.Open(context.Background(), engine, broker.Options{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := &office{t: t, Broker: b, ended: make(chan struct{})}
+	o.restart = func() {
+		o.end()
+		if err := o.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if o.Broker, err = broker.Open(context.Background(), engine, broker.Options{Logger: quiet}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if _, err := b.CreateTopic(context.Background(), &pubsubpb.Topic{Name: topicName}); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +85,7 @@ func open(t testing.TB) *office {
 	}
 	t.Cleanup(func() {
 		o.end()
-		if err := b.Close(context.Background()); err != nil {
+		if err := o.Close(context.Background()); err != nil {
 			t.Errorf("close: %v", err)
 		}
 	})
@@ -219,7 +230,7 @@ func TestEndTakesInTheAnswersOfItsGrace(t *testing.T) {
 	o.publish(1, 10)
 	eventually(t, "the post is out", func() bool { return h.inside.Load() == 1 })
 	time.AfterFunc(50*time.Millisecond, h.open)
-	o.end()
+	o.restart() // which ends the lease, so that only an acknowledgement keeps the message from coming again
 	if err := o.ModifyPushConfig(t.Context(), name, nil); err != nil {
 		t.Fatal(err)
 	}
