@@ -273,7 +273,9 @@ func (b *Broker) changed(c *ledger.Change) error {
 		if c.Created {
 			return b.bringSubscription(c.Subscription)
 		}
-		b.dirtied(b.topicByID[c.Topic.ID])
+		if t := b.topicByID[c.Topic.ID]; t != nil { // a detached one's may be forgotten
+			b.dirtied(t)
+		}
 		return b.subByID[c.Subscription.ID].read()
 	case ledger.OpDetached:
 		if c.Subscription != nil {

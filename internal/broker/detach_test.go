@@ -102,3 +102,29 @@ func TestTheTopicOfADetachedSubscriptionCanBeForgotten(t *testing.T) {
 		})
 	}
 }
+
+func TestADetachedSubscriptionOutlivesItsTopicAndStaysUsable(t *testing.T) {
+	b := newBench(t)
+	b.topicWith(&pubsubpb.Subscription{})
+	b.publish("a")
+	s := b.stream(Credit{})
+	held := b.now(s)
+	if err := b.DetachSubscription(b.ctx, subName); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.DeleteTopic(b.ctx, topicName); err != nil {
+		t.Fatal(err)
+	}
+	s.Leave()
+	b.ack(held...)
+	for range 2 {
+		change := &pubsubpb.Subscription{Name: subName, Labels: map[string]string{"a": "b"}}
+		if _, err := b.UpdateSubscription(b.ctx, change, &fieldmaskpb.FieldMask{Paths: []string{"labels"}}); err != nil {
+			t.Fatal(err)
+		}
+		b.restart()
+	}
+	if got, err := b.GetSubscription(subName); err != nil || got.Labels["a"] != "b" || !got.Detached {
+		t.Errorf("%v, %v", got, err)
+	}
+}
