@@ -38,7 +38,7 @@ func keyReleased(d *delivery, until, slack int64) bool {
 			break
 		}
 		if other != d && other.Key == d.Key {
-			if released := other.released(slack); released >= d.at-slack && released <= until+slack && other.acked > released {
+			if released := min(other.released(slack), other.leaseEndSure(slack)); released >= d.at-slack && released <= until+slack && other.acked > released {
 				return true
 			}
 		}
