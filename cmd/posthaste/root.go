@@ -87,7 +87,7 @@ func (a *app) rootCommand() *cobra.Command {
 	flags.StringVar(&a.output, "output", outputText, "`FORM` of the output: text or json")
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"}, &cobra.Group{ID: "client", Title: "Clients:"})
 	a.add(root, "server", a.serveCommand(), a.dumpCommand())
-	a.add(root, "client", a.topicCommand(), a.subscriptionCommand(), a.snapshotCommand(), a.publishCommand(), a.pullCommand(), a.benchCommand())
+	a.add(root, "client", a.topicCommand(), a.subscriptionCommand(), a.schemaCommand(), a.snapshotCommand(), a.publishCommand(), a.pullCommand(), a.benchCommand())
 	a.add(root, "client", a.applyCommand(), a.exportCommand(), a.healthCommand())
 	root.AddCommand(a.versionCommand())
 	return root

@@ -83,7 +83,11 @@ func (t *avroType) label() string {
 // avroCompiler compiles one definition.
 type avroCompiler struct {
 	named map[string]*avroType
+	steps int // left for looking at defaults
 }
+
+// defaultStepsMax bounds the work on the defaults of a definition: a few for each byte that one may have.
+const defaultStepsMax = 10 * limit.SchemaDefinitionBytesMax
 
 func compileAvro(definition string) (*avroType, error) {
 	decoder := json.NewDecoder(strings.NewReader(definition))
@@ -98,7 +102,7 @@ func compileAvro(definition string) (*avroType, error) {
 	if _, union := root.([]any); union {
 		return nil, errors.New("a definition has one top-level type, not a union")
 	}
-	c := &avroCompiler{named: make(map[string]*avroType)}
+	c := &avroCompiler{named: make(map[string]*avroType), steps: defaultStepsMax}
 	return c.compile(root, "", 0)
 }
 
@@ -247,7 +251,7 @@ func (c *avroCompiler) field(part any, namespace string, depth int) (f avroField
 		return f, err
 	}
 	var value any
-	if value, f.hasDefault = v["default"]; f.hasDefault && !fitsAvro(f.kind, value, 0) {
+	if value, f.hasDefault = v["default"]; f.hasDefault && !fitsAvro(f.kind, value, 0, &c.steps) {
 		return f, fmt.Errorf("the default of field %s is not of its type: %s", excerpt(f.name), excerpt(value))
 	}
 	return f, nil

@@ -10,31 +10,32 @@ import (
 
 // fitsAvro says whether a decoded JSON value is a default of type t: as in the JSON encoding, but a value of a union is one of its first
 // branch, without a tag, and fields of a record that have defaults of their own may be missing. That a union's default may be of any of
-// its branches, as newer versions of Avro have it, is accepted too.
-func fitsAvro(t *avroType, v any, depth int) bool {
-	if depth > limit.SchemaNestingMax {
+// its branches, as newer versions of Avro have it, is accepted too. Trying branches within branches takes time that grows with their
+// product, so that each look costs one of the steps that are left.
+func fitsAvro(t *avroType, v any, depth int, left *int) bool {
+	if *left--; depth > limit.SchemaNestingMax || *left < 0 {
 		return false
 	}
 	switch t.kind {
 	case avroUnion:
 		for _, branch := range t.branches {
-			if fitsAvro(branch, v, depth+1) {
+			if fitsAvro(branch, v, depth+1, left) {
 				return true
 			}
 		}
 		return false
 	case avroRecord:
-		return fitsAvroRecord(t, v, depth)
+		return fitsAvroRecord(t, v, depth, left)
 	case avroArray:
 		list, is := v.([]any)
 		for _, item := range list {
-			is = is && fitsAvro(t.items, item, depth+1)
+			is = is && fitsAvro(t.items, item, depth+1, left)
 		}
 		return is
 	case avroMap:
 		values, is := v.(map[string]any)
 		for _, value := range values {
-			is = is && fitsAvro(t.items, value, depth+1)
+			is = is && fitsAvro(t.items, value, depth+1, left)
 		}
 		return is
 	default:
@@ -42,14 +43,14 @@ func fitsAvro(t *avroType, v any, depth int) bool {
 	}
 }
 
-func fitsAvroRecord(t *avroType, v any, depth int) bool {
+func fitsAvroRecord(t *avroType, v any, depth int, left *int) bool {
 	members, is := v.(map[string]any)
 	if !is {
 		return false
 	}
 	for _, f := range t.fields {
 		value, given := members[f.name]
-		if !given && !f.hasDefault || given && !fitsAvro(f.kind, value, depth+1) {
+		if !given && !f.hasDefault || given && !fitsAvro(f.kind, value, depth+1, left) {
 			return false
 		}
 	}

@@ -267,6 +267,17 @@ func TestBombs(t *testing.T) {
 	}
 	levels.WriteString(`]}`)
 	judge(t, compile(t, avro, levels.String()), asBinary, []verdict{{"\x00", false}})
+	var twins strings.Builder // each may be read in two ways, and none fits in the end
+	value := `1`
+	twins.WriteString(`{"type": "record", "name": "Twins", "fields": [{"name": "a0", "type": {"type": "record", "name": "A0", "fields": []}}`)
+	for i := 1; i < 60; i++ {
+		fmt.Fprintf(&twins, `, {"name": "u%d", "type": [{"type": "record", "name": "A%d", "fields": [{"name": "x", "type": ["A%d", {"type": "map", "values": "A%d"}]}]}, "null"]}`, i, i, i-1, i-1)
+		value = `{"x": ` + value + `}`
+	}
+	fmt.Fprintf(&twins, `, {"name": "bad", "type": "A59", "default": %s}]}`, value)
+	if _, err := Compile(definedAs(avro, twins.String())); err == nil {
+		t.Error("a default that does not fit is taken")
+	}
 	endless := compile(t, avro, `{"type": "record", "name": "A", "fields": [{"name": "a", "type": "A"}, {"name": "b", "type": "A"}]}`)
 	judge(t, endless, asBinary, []verdict{{"\x00", false}})
 	list := compile(t, protoc, `syntax = "proto3"; message M { repeated M m = 1; }`)
