@@ -265,7 +265,9 @@ func (p *pump) settle() (inflight int) {
 			p.pace.succeeded(o.post.began, o.ended, o.inflight)
 		default:
 			nacked[o.reason()] = append(nacked[o.reason()], o.post.id)
-			p.pace.failed(o.post.began, o.ended)
+			if !o.post.unspeakable { // which the endpoint knows nothing of
+				p.pace.failed(o.post.began, o.ended)
+			}
 			log.Debug("push failed", "subscription", subscription, "status", o.status, "error", o.err)
 		}
 		if p.pace.failing() != failing {

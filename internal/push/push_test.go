@@ -104,11 +104,14 @@ func (o *office) subscribe(id, url string, changes ...func(*pubsubpb.Subscriptio
 	return s.Name
 }
 
-func (o *office) publish(n, bytes int) {
+func (o *office) publish(n, bytes int) { o.publishWith(n, bytes, "key") }
+
+// publishWith publishes messages with an attribute of that name.
+func (o *office) publishWith(n, bytes int, attribute string) {
 	o.t.Helper()
 	request := &pubsubpb.PublishRequest{Topic: topicName}
 	for range min(n, 1000, 1+(1<<20)/bytes) {
-		request.Messages = append(request.Messages, &pubsubpb.PubsubMessage{Data: make([]byte, bytes), Attributes: map[string]string{"key": "value"}})
+		request.Messages = append(request.Messages, &pubsubpb.PubsubMessage{Data: make([]byte, bytes), Attributes: map[string]string{attribute: "value"}})
 	}
 	for n > 0 {
 		request.Messages = request.Messages[:min(n, len(request.Messages))]
@@ -304,6 +307,24 @@ func TestWithoutATokenNothingIsPosted(t *testing.T) {
 	eventually(t, "the other endpoint has the message", func() bool { return plain.came.Load() == 1 })
 	if h.came.Load() != 0 {
 		t.Error("a message was posted without its token")
+	}
+}
+
+func TestMessagesThatCannotBeSaidInHeadersDoNotHoldUpOthers(t *testing.T) {
+	o, h := open(t), newHall(t)
+	h.open()
+	o.subscribe("sub", h.URL, func(s *pubsubpb.Subscription) {
+		s.PushConfig.Wrapper = &pubsubpb.PushConfig_NoWrapper_{NoWrapper: &pubsubpb.PushConfig_NoWrapper{WriteMetadata: true}}
+	})
+	o.publishWith(200, 10, "no header")
+	began := time.Now()
+	for range 10 {
+		o.publish(10, 10)
+		o.publishWith(20, 10, "no header")
+	}
+	eventually(t, "the others have come", func() bool { return h.came.Load() == 100 })
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("that took %v: the endpoint was blamed", took)
 	}
 }
 
