@@ -72,6 +72,9 @@ func (s *diskStorage) Register(r grpc.ServiceRegistrar) { google.Register(r, s.b
 func (s *diskStorage) Failed() <-chan struct{}          { return s.broker.Failed() }
 func (s *diskStorage) Web(mux *http.ServeMux)           { s.tokens.Register(mux) }
 
+// Reset deletes every resource.
+func (s *diskStorage) Reset(ctx context.Context) error { return s.broker.Reset(ctx) }
+
 // Drain ends streams, and lets no post begin that has not.
 func (s *diskStorage) Drain() {
 	s.endPush()

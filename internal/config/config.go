@@ -30,6 +30,7 @@ type Config struct {
 	Issuer           string // URL that tokens name as their issuer; empty: derived from Listen
 	Log              Log
 	REST             REST
+	Dev              bool // conveniences for tests, such as deleting everything with one call
 }
 
 // REST says who may use HTTP/JSON, beside programs.
@@ -72,6 +73,9 @@ func Flags(flags *pflag.FlagSet) {
 	flags.Var(&unchecked{kind: "FILE"}, fileKey, "read settings from this YAML file; unknown keys are errors")
 	for _, s := range settings(new(Config)) {
 		flags.Var(&unchecked{text: s.standard, kind: s.value.placeholder()}, s.flag(), s.help+"; allowed: "+s.value.accepts())
+		if _, is := s.value.(*toggle); is {
+			flags.Lookup(s.flag()).NoOptDefVal = "true"
+		}
 	}
 }
 

@@ -28,6 +28,7 @@ func settings(c *Config) []setting {
 		{"segment-size", auto, "size of a log file", autoSize(&c.SegmentBytes, 16<<20, 2<<30, "128MiB, less on a small file system")},
 		{"free-space-reserve", auto, "publishes are refused when less disk space is free", autoSize(&c.FreeReserveBytes, 1<<20, 1<<40, "two log files")},
 		{"shutdown-grace", "8s", "time for open calls to end after SIGTERM; container runtimes kill after 10s", &duration{into: &c.ShutdownGrace, min: 0, max: time.Hour}},
+		{"dev", "false", "conveniences for tests: POST /reset deletes every resource", &toggle{into: &c.Dev}},
 		{"rest.origins", "", "web origins whose pages may call over HTTP; empty is none", &origins{into: &c.REST.Origins}},
 		{"pprof", "", "address for Go profiles over HTTP; empty is off", &address{into: &c.Pprof, mayBeEmpty: true}},
 		{"push.ca-file", "", "PEM file of further certificate authorities that may vouch for push endpoints; empty: the system's alone", &text{into: &c.PushCAFile, mayBeEmpty: true}},

@@ -18,6 +18,7 @@ package rest
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -45,6 +46,7 @@ type Front struct {
 	router  router
 	gate    gate
 	bodies  budget
+	reset   func(context.Context) error // nil: there is no such path
 }
 
 // New is a front without services. It answers UNAVAILABLE until Open.
@@ -62,6 +64,9 @@ func (f *Front) RegisterService(description *grpc.ServiceDesc, service any) {
 		panic("bug: " + err.Error())
 	}
 }
+
+// ServeReset adds POST /reset, which is no RPC: it calls wipe, as tests made for Google's emulator expect. It comes before Open.
+func (f *Front) ServeReset(wipe func(context.Context) error) { f.reset = wipe }
 
 // Open takes calls from now on.
 func (f *Front) Open() { f.gate.unlock() }
@@ -91,7 +96,20 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := patience(r)
 	defer cancel()
 	defer context.AfterFunc(life, cancel)()
+	if f.reset != nil && r.URL.Path == "/reset" && r.Method == http.MethodPost {
+		f.serveReset(ctx, w, r)
+		return
+	}
 	f.serve(ctx, w, r, query).send(w, r, pretty)
+}
+
+func (f *Front) serveReset(ctx context.Context, w http.ResponseWriter, r *http.Request) {
+	if err := f.reset(ctx); err != nil {
+		f.failed(r, err).send(w, r, true)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, "Resetting...\n") // a client that has gone needs no answer
 }
 
 // crash ends the process on a panic, as it does in a gRPC handler: the HTTP server would go on with whatever the panic left broken.

@@ -25,9 +25,10 @@ import (
 type Storage interface {
 	Options() []grpc.ServerOption
 	Register(grpc.ServiceRegistrar)
-	Web(*http.ServeMux)      // adds what the storage serves over HTTP
-	Failed() <-chan struct{} // closed when the log can no longer be written
-	Drain()                  // ends open streams with UNAVAILABLE
+	Web(*http.ServeMux)          // adds what the storage serves over HTTP
+	Failed() <-chan struct{}     // closed when the log can no longer be written
+	Reset(context.Context) error // deletes every resource
+	Drain()                      // ends open streams with UNAVAILABLE
 	Close(context.Context) error
 }
 
@@ -98,6 +99,9 @@ func (s *Server) serveCalls(ctx, broken context.Context, listener net.Listener, 
 	calls := grpc.NewServer(append(store.Options(), grpc.WaitForHandlers(true))...) // rule 3
 	store.Register(registrars{calls, front})
 	store.Web(mux)
+	if s.Settings.Dev {
+		front.ServeReset(store.Reset)
+	}
 	front.Open()
 	ended := make(chan error, 1)
 	go func() { ended <- calls.Serve(listener) }()

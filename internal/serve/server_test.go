@@ -61,6 +61,11 @@ func (f *fakeStorage) Register(r grpc.ServiceRegistrar) { pubsubpb.RegisterSubsc
 func (f *fakeStorage) Web(*http.ServeMux)               {}
 func (f *fakeStorage) Failed() <-chan struct{}          { return f.broken }
 
+func (f *fakeStorage) Reset(context.Context) error {
+	f.event("reset")
+	return nil
+}
+
 func (f *fakeStorage) Drain() {
 	f.event("drain")
 	f.once.Do(func() { close(f.drained) })
