@@ -33,9 +33,10 @@ func (b *budget) giveBack(bytes int) { b.used.Add(-int64(bytes)) }
 
 // body is a request's body in memory, which counts against the budget until it is released.
 type body struct {
-	text   []byte
-	budget *budget
-	taken  int
+	text     []byte
+	budget   *budget
+	taken    int
+	patience time.Duration
 }
 
 // bodyBytesFirst is what a body may take before the client has sent that much.
@@ -56,7 +57,7 @@ func (b *body) read(w http.ResponseWriter, r *http.Request) error {
 		return errBodyTooLarge
 	}
 	connection := http.NewResponseController(w)
-	if err := connection.SetReadDeadline(time.Now().Add(limit.RESTBodyTimeMax)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := connection.SetReadDeadline(time.Now().Add(b.patience)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return status.Errorf(codes.Internal, "set the time for a request's body: %v", err)
 	}
 	source, err := decompressed(r)
@@ -95,7 +96,7 @@ func (b *body) fill(source io.Reader, capacity int) error {
 		case err == io.EOF:
 			return nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return status.Errorf(codes.DeadlineExceeded, "The request's body did not arrive within %v.", limit.RESTBodyTimeMax)
+			return status.Errorf(codes.DeadlineExceeded, "The request's body did not arrive within %v.", b.patience)
 		case err != nil:
 			return status.Errorf(codes.InvalidArgument, "The request's body cannot be read: %v.", err)
 		}

@@ -217,9 +217,7 @@ func (d *decoder) mapping(f *field) error {
 		if !d.scalarText(f.key, key, true) {
 			return d.invalid("the key is not valid")
 		}
-		if !keys.add(d.out, entry) {
-			return d.invalid("the key is given twice")
-		}
+		keyBytes := len(d.out) - entry
 		if !d.take(':') {
 			return d.malformed("Expected : between key:value pair.")
 		}
@@ -228,7 +226,10 @@ func (d *decoder) mapping(f *field) error {
 			return err
 		}
 		d.path = d.path[:len(d.path)-1]
-		d.close(entry)
+		start := entry + d.close(entry)
+		if !keys.add(d.out, span{start, start + keyBytes}) {
+			return d.invalid("the key is given twice")
+		}
 		if d.take('}') {
 			return nil
 		}
@@ -240,27 +241,34 @@ func (d *decoder) mapping(f *field) error {
 
 // mapKeys finds keys that are given twice. Their encodings are compared, which are unique.
 type mapKeys struct {
-	few  [][]byte
-	many map[string]bool
+	few   [mapKeysFew]span
+	count int
+	many  map[string]bool
 }
+
+// span is a part of the output.
+type span struct{ start, end int }
 
 // mapKeysFew is up to how many keys comparing each with each is cheaper than a table.
 const mapKeysFew = 16
 
-// add is false when the key that out holds from start on was there before.
-func (k *mapKeys) add(out []byte, start int) bool {
-	key := out[start:]
-	if k.many == nil && len(k.few) < mapKeysFew {
-		if slices.ContainsFunc(k.few, func(other []byte) bool { return bytes.Equal(other, key) }) {
-			return false
+// add is false when the key that stands there in the output was there before.
+func (k *mapKeys) add(out []byte, at span) bool {
+	key := out[at.start:at.end]
+	if k.many == nil && k.count < mapKeysFew {
+		for _, other := range k.few[:k.count] {
+			if bytes.Equal(out[other.start:other.end], key) {
+				return false
+			}
 		}
-		k.few = append(k.few, bytes.Clone(key)) // entries move when their length is put before them
+		k.few[k.count] = at
+		k.count++
 		return true
 	}
 	if k.many == nil {
 		k.many = make(map[string]bool)
 		for _, other := range k.few {
-			k.many[string(other)] = true
+			k.many[string(out[other.start:other.end])] = true
 		}
 	}
 	if k.many[string(key)] {
@@ -338,18 +346,19 @@ func (d *decoder) bare(f *field, keepZero bool) error {
 }
 
 // open begins a field that has a length, and close ends it: the length goes before what was written since, in its shortest form, which
-// the reader of published messages relies on.
+// the reader of published messages relies on. Close returns by how much that moved.
 func (d *decoder) open(number protowire.Number) (start int) {
 	d.out = protowire.AppendTag(d.out, number, protowire.BytesType)
 	return len(d.out)
 }
 
-func (d *decoder) close(start int) {
+func (d *decoder) close(start int) (moved int) {
 	length := len(d.out) - start
 	n := protowire.SizeVarint(uint64(length))
 	d.out = append(d.out, make([]byte, n)...)
 	copy(d.out[start+n:], d.out[start:start+length])
 	protowire.AppendVarint(d.out[:start], uint64(length))
+	return n
 }
 
 // base64 appends the bytes that a text stands for: in either alphabet, with or without padding.

@@ -24,10 +24,13 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/posthaste-io/posthaste/internal/limit"
 )
 
 // Options are a front's settings.
@@ -40,13 +43,14 @@ type Options struct {
 // Front is an http.Handler that serves the unary RPCs of the services registered with it. Register first, then Open. It is safe for
 // concurrent use once open.
 type Front struct {
-	options Options
-	origins origins
-	plans   plans
-	router  router
-	gate    gate
-	bodies  budget
-	reset   func(context.Context) error // nil: there is no such path
+	options  Options
+	origins  origins
+	plans    plans
+	router   router
+	gate     gate
+	bodies   budget
+	patience time.Duration               // for a body
+	reset    func(context.Context) error // nil: there is no such path
 }
 
 // New is a front without services. It answers UNAVAILABLE until Open.
@@ -54,7 +58,7 @@ func New(options Options) *Front {
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Front{options: options, origins: allowed(options.Origins)}
+	return &Front{options: options, origins: allowed(options.Origins), patience: limit.RESTBodyTimeMax}
 }
 
 // RegisterService makes a service's unary RPCs available, as grpc.ServiceRegistrar's does. A definition whose rules contradict its
@@ -141,7 +145,7 @@ func (f *Front) serve(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	default:
 		return refusal(http.StatusNotFound, "Not found: there is no method "+r.Method+" "+r.URL.Path+".", "NOT_FOUND", nil)
 	}
-	in := body{budget: &f.bodies}
+	in := body{budget: &f.bodies, patience: f.patience}
 	defer in.release()
 	if err := in.read(w, r); err != nil {
 		return failure(err)
