@@ -39,8 +39,12 @@ type body struct {
 	patience time.Duration
 }
 
-// bodyBytesFirst is what a body may take before the client has sent that much.
-const bodyBytesFirst = 256 << 10
+// A body takes bodyBytesFirst before anything has come, and bodyGrowth times what has come afterwards: clients that announce much and
+// send little hold little.
+const (
+	bodyBytesFirst = 16 << 10
+	bodyGrowth     = 4
+)
 
 var (
 	errBodyTooLarge = wire.RequestTooLarge(limit.RESTBodyBytesMax)
@@ -64,11 +68,11 @@ func (b *body) read(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	first := bodyBytesFirst
-	if r.ContentLength >= 0 && r.Header.Get("Content-Encoding") == "" {
-		first = min(first, int(r.ContentLength)+1)
+	most := limit.RESTBodyBytesMax + 1 // one more than may come, so that the end is seen before growing
+	if r.ContentLength > 0 && source == r.Body {
+		most = int(r.ContentLength) + 1
 	}
-	if err := b.fill(source, first); err != nil {
+	if err := b.fill(source, most); err != nil {
 		return err
 	}
 	// Without a deadline from here on: the server's own reading ahead, which notices when the client leaves, must not fail.
@@ -78,13 +82,16 @@ func (b *body) read(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (b *body) fill(source io.Reader, capacity int) error {
-	if err := b.grow(capacity); err != nil {
+func (b *body) fill(source io.Reader, most int) error {
+	if err := b.grow(min(bodyBytesFirst, most)); err != nil {
 		return err
 	}
 	for {
+		if len(b.text) == most {
+			return errBodyTooLarge
+		}
 		if len(b.text) == cap(b.text) {
-			if err := b.grow(min(2*cap(b.text), limit.RESTBodyBytesMax+1)); err != nil {
+			if err := b.grow(min(bodyGrowth*cap(b.text), most)); err != nil {
 				return err
 			}
 		}
