@@ -19,6 +19,7 @@ import (
 	"github.com/posthaste-io/posthaste/internal/push"
 	"github.com/posthaste-io/posthaste/internal/serve"
 	"github.com/posthaste-io/posthaste/internal/vfs"
+	"github.com/posthaste-io/posthaste/internal/wipe"
 )
 
 // diskStorage is a broker on the disk engine, with the fronts that speak for it.
@@ -73,7 +74,7 @@ func (s *diskStorage) Failed() <-chan struct{}          { return s.broker.Failed
 func (s *diskStorage) Web(mux *http.ServeMux)           { s.tokens.Register(mux) }
 
 // Reset deletes every resource.
-func (s *diskStorage) Reset(ctx context.Context) error { return s.broker.Reset(ctx) }
+func (s *diskStorage) Reset(ctx context.Context) error { return wipe.All(ctx, s.broker) }
 
 // Drain ends streams, and lets no post begin that has not.
 func (s *diskStorage) Drain() {

@@ -316,6 +316,12 @@ func (b *Broker) ListSubscriptions(project string, pageSize int32, pageToken str
 	return page, next, nil
 }
 
-func keys[V any](m map[string]V) []string { return slices.Collect(maps.Keys(m)) }
-
+func keys[V any](m map[string]V) []string       { return slices.Collect(maps.Keys(m)) }
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// Names are those of all resources, in no order.
+func (b *Broker) Names() (subscriptions, snapshots, topics []string) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return keys(b.subscriptions), keys(b.snapshots), keys(b.topics)
+}

@@ -60,6 +60,7 @@ var order = []row{
 	{"internal/push", "internal/broker internal/lease internal/wire internal/limit internal/clock " + api},
 	{"internal/google", "internal/google/v1beta2pb cloud.google.com/go/iam/apiv1/iampb internal/broker internal/catalog internal/wire internal/limit google.golang.org/grpc/... google.golang.org/genproto/googleapis/rpc/errdetails " + api},
 
+	{"internal/wipe", "google.golang.org/grpc/codes google.golang.org/grpc/status"},
 	{"internal/rest", "internal/wire internal/limit google.golang.org/grpc google.golang.org/grpc/mem google.golang.org/genproto/googleapis/... " + api},
 
 	// What judges the broker. None of it shares code with the broker, or the broker's mistakes with it.

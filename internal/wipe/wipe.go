@@ -1,0 +1,56 @@
+// Package wipe deletes every resource of a broker, for tests that want to begin with nothing.
+package wipe
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// concurrency is how many resources are deleted at a time: enough that they share the log's syncs.
+const concurrency = 64
+
+// Broker is what is wiped.
+type Broker interface {
+	Names() (subscriptions, snapshots, topics []string)
+	DeleteSubscription(ctx context.Context, name string) error
+	DeleteSnapshot(ctx context.Context, name string) error
+	DeleteTopic(ctx context.Context, name string) error
+}
+
+// All deletes the subscriptions, then the snapshots, then the topics, each with its access policy. Resources that are made meanwhile
+// may stay.
+func All(ctx context.Context, b Broker) error {
+	subscriptions, snapshots, topics := b.Names()
+	return errors.Join(
+		each(ctx, subscriptions, b.DeleteSubscription),
+		each(ctx, snapshots, b.DeleteSnapshot),
+		each(ctx, topics, b.DeleteTopic),
+	)
+}
+
+// each deletes some at a time and gives the first error. What is gone already is none.
+func each(ctx context.Context, names []string, remove func(context.Context, string) error) error {
+	var group sync.WaitGroup
+	var once sync.Once
+	var first error
+	next := make(chan string)
+	for range min(concurrency, len(names)) {
+		group.Go(func() {
+			for name := range next {
+				if err := remove(ctx, name); err != nil && status.Code(err) != codes.NotFound {
+					once.Do(func() { first = err })
+				}
+			}
+		})
+	}
+	for _, name := range names {
+		next <- name
+	}
+	close(next)
+	group.Wait()
+	return first
+}
