@@ -26,8 +26,8 @@ import (
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
-// patience is how long a test waits for what must happen.
-const patience = 20 * time.Second
+// testPatience is how long a test waits for what must happen.
+const testPatience = 20 * time.Second
 
 // double stands for the services: it keeps the last request and answers what a test wants.
 type double struct {
@@ -103,7 +103,7 @@ func (r *running) call(t *testing.T, method, path, body string, headers ...strin
 	for i := 0; i+1 < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
 	}
-	client := &http.Client{Transport: &http.Transport{DisableCompression: true}, Timeout: patience}
+	client := &http.Client{Transport: &http.Transport{DisableCompression: true}, Timeout: testPatience}
 	defer client.CloseIdleConnections()
 	response, err := client.Do(request)
 	if err != nil {
@@ -275,7 +275,7 @@ func TestSlowBodyIsGivenUp(t *testing.T) {
 	}
 	defer conn.Close()
 	fmt.Fprintf(conn, "PUT /v1/projects/p/topics/ttt HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(testPatience)); err != nil {
 		t.Fatal(err)
 	}
 	answer, err := io.ReadAll(conn)
@@ -325,7 +325,7 @@ func TestCallEndsWhenItsClientLeaves(t *testing.T) {
 	<-gone
 	select {
 	case <-ended:
-	case <-time.After(patience):
+	case <-time.After(testPatience):
 		t.Error("the call goes on without its client")
 	}
 }
