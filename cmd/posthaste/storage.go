@@ -72,9 +72,7 @@ func (s *diskStorage) Options() []grpc.ServerOption     { return google.ServerOp
 func (s *diskStorage) Register(r grpc.ServiceRegistrar) { google.Register(r, s.broker) }
 func (s *diskStorage) Failed() <-chan struct{}          { return s.broker.Failed() }
 func (s *diskStorage) Web(mux *http.ServeMux)           { s.tokens.Register(mux) }
-
-// Reset deletes every resource.
-func (s *diskStorage) Reset(ctx context.Context) error { return wipe.All(ctx, s.broker) }
+func (s *diskStorage) Reset(ctx context.Context) error  { return wipe.All(ctx, s.broker) }
 
 // Drain ends streams, and lets no post begin that has not.
 func (s *diskStorage) Drain() {
