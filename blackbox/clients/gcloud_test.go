@@ -3,7 +3,9 @@ package clients
 import (
 	"encoding/base64"
 	"encoding/json"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -134,7 +136,7 @@ func TestGcloud(t *testing.T) {
 		name string
 		do   func(*gcloud)
 	}{
-		{"topics", (*gcloud).topics}, {"subscriptions", (*gcloud).subscriptions}, {"messages", (*gcloud).messages}, {"seek", (*gcloud).seek}, {"snapshots", (*gcloud).snapshots},
+		{"topics", (*gcloud).topics}, {"subscriptions", (*gcloud).subscriptions}, {"messages", (*gcloud).messages}, {"seek", (*gcloud).seek}, {"snapshots", (*gcloud).snapshots}, {"schemas", (*gcloud).schemas},
 		{"permissions", (*gcloud).permissions}, {"detach", (*gcloud).detach}, {"delete", (*gcloud).delete},
 	} {
 		if !t.Run(step.name, func(t *testing.T) { inner := *g; inner.t = t; step.do(&inner) }) {
@@ -223,6 +225,33 @@ func (g *gcloud) snapshots() {
 	g.want("pulled after a seek to the snapshot", g.pulled("billing", "--auto-ack"), "third")
 	g.run("snapshots", "delete", "frozen")
 	g.want("snapshots", g.list("snapshots"), "")
+}
+
+func (g *gcloud) schemas() {
+	const definition = `{"type": "record", "name": "Order", "fields": [{"name": "id", "type": "string"}]}`
+	g.run("schemas", "validate-schema", "--type=avro", "--definition="+definition)
+	g.run("schemas", "create", "order", "--type=avro", "--definition="+definition)
+	g.want("type", g.describe("schemas", "order").Type, "AVRO")
+	g.run("schemas", "validate-message", "--message-encoding=json", `--message={"id": "1"}`, "--schema-name=order")
+	g.run("topics", "create", "checked", "--schema=order", "--message-encoding=json")
+	g.run("topics", "publish", "checked", `--message={"id": "1"}`)
+	g.refused("INVALID_ARGUMENT", "topics", "publish", "checked", "--message=nothing of the kind")
+	file := filepath.Join(g.t.TempDir(), "order.avsc")
+	optional := strings.Replace(definition, "}]}", `}, {"name": "note", "type": ["null", "string"], "default": null}]}`, 1)
+	if err := os.WriteFile(file, []byte(optional), 0o600); err != nil {
+		g.t.Fatal(err)
+	}
+	g.run("schemas", "commit", "order", "--type=avro", "--definition-file="+file)
+	revisions := strings.Fields(g.run("schemas", "list-revisions", "order", "--format=value(revisionId)"))
+	if len(revisions) != 2 {
+		g.t.Fatalf("revisions %v", revisions)
+	}
+	g.run("schemas", "rollback", "order", "--revision-id="+revisions[1])
+	g.run("schemas", "delete-revision", "order@"+revisions[1])
+	g.want("schemas", g.list("schemas"), "order") // gcloud shortens this one
+	g.run("topics", "delete", "checked")
+	g.run("schemas", "delete", "order")
+	g.refused("NOT_FOUND", "schemas", "describe", "order")
 }
 
 func (g *gcloud) permissions() {

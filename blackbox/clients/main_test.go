@@ -17,7 +17,7 @@ import (
 
 // story is the order of the steps, which every client plays on a project of its own.
 var story = []string{
-	"create", "publish", "receive", "pull", "update", "filter", "seek", "snapshot", "dead letter", "exactly once", "permissions", "delete",
+	"create", "publish", "receive", "pull", "update", "filter", "seek", "snapshot", "schema", "dead letter", "exactly once", "permissions", "delete",
 }
 
 // What the steps have in common. The programs in other languages use the same figures.

@@ -121,6 +121,35 @@ subscriptions:
 	runIn(t, nil, "", "export", "--addr", empty.address, "p", "other").want(t, 0, want, "")
 }
 
+func TestSchemasAreDeclaredWithTheTopicsThatUseThem(t *testing.T) {
+	const text = `schemas:
+- name: projects/p/schemas/order
+  type: AVRO
+  definition: |
+    {"type": "record", "name": "Order",
+     "fields": [{"name": "id", "type": "string"}]}
+topics:
+- name: projects/p/topics/orders
+  schemaSettings:
+    schema: projects/p/schemas/order
+    encoding: JSON
+`
+	data := t.TempDir()
+	s := serve(t, data, nil, "--listen", "127.0.0.1:0", "--resources", file(t, text))
+	runIn(t, nil, "", "export", "p", "--addr", s.address).want(t, 0, text, "")
+	runIn(t, nil, text, "apply", "-f", "-", "--addr", s.address).want(t, 0, "unchanged projects/p/schemas/order\nunchanged projects/p/topics/orders\n", "")
+	changed := strings.Replace(text, `}]}`, `}, {"name": "note", "type": "string", "default": ""}]}`, 1)
+	got := runIn(t, nil, changed, "apply", "-f", "-", "--addr", s.address)
+	if got.code != 0 || !strings.HasPrefix(got.out, "updated projects/p/schemas/order: definition ") {
+		t.Errorf("%+v", got)
+	}
+	runIn(t, nil, "", "export", "p", "--addr", s.address).want(t, 0, changed, "")
+	if got := runIn(t, nil, "topics: []\nproject: p\n", "apply", "-f", "-", "--prune", "--addr", s.address); got.code != 0 {
+		t.Errorf("%+v", got)
+	}
+	runIn(t, nil, "", "export", "p", "--addr", s.address).want(t, 0, "", "")
+}
+
 func TestServeKeepsAndNamesWhatItCannotChange(t *testing.T) {
 	data := t.TempDir()
 	s := startServe(t, data, nil, "--listen", "127.0.0.1:0", "--project", "p", "--resources", file(t, declared))
