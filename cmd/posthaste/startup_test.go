@@ -135,7 +135,7 @@ topics:
     encoding: JSON
 `
 	data := t.TempDir()
-	s := serve(t, data, nil, "--listen", "127.0.0.1:0", "--resources", file(t, text))
+	s := startServe(t, data, nil, "--listen", "127.0.0.1:0", "--resources", file(t, text))
 	runIn(t, nil, "", "export", "p", "--addr", s.address).want(t, 0, text, "")
 	runIn(t, nil, text, "apply", "-f", "-", "--addr", s.address).want(t, 0, "unchanged projects/p/schemas/order\nunchanged projects/p/topics/orders\n", "")
 	changed := strings.Replace(text, `}]}`, `}, {"name": "note", "type": "string", "default": ""}]}`, 1)
