@@ -17,10 +17,14 @@ func TestResetNeedsDev(t *testing.T) {
 	s := own(t, "--dev")
 	topic, sub := s.pair(t, "x")
 	s.publish(t, topic, "a")
+	schema := "projects/" + s.project + "/schemas/sss"
+	s.good(t, "POST", "/v1/projects/"+s.project+"/schemas?schemaId=sss",
+		`{"type":"AVRO","definition":"{\"type\":\"record\",\"name\":\"r\",\"fields\":[{\"name\":\"f\",\"type\":\"string\"}]}"}`)
+	s.good(t, "PUT", "/v1/projects/"+s.project+"/snapshots/sss", `{"subscription":"`+sub+`"}`)
 	if response, text := s.rest(t, "POST", "/reset", ""); response.StatusCode != 200 {
 		t.Fatalf("reset: %d %s", response.StatusCode, text)
 	}
-	for _, path := range []string{topic, sub} {
+	for _, path := range []string{topic, sub, schema, "projects/" + s.project + "/snapshots/sss"} {
 		s.refused(t, "GET", "/v1/"+path, "", 404, "NOT_FOUND", "")
 	}
 	s.restart(t, true)

@@ -161,6 +161,13 @@ func (r *Registry) find(name string) (*entry, error) {
 	return nil, catalog.NotFound(name)
 }
 
+// Names are the full names of all schemas, in no order.
+func (r *Registry) Names() []string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Collect(maps.Keys(r.schemas))
+}
+
 // names are the full names of a project's schemas, in order.
 func (r *Registry) names(parent string) []string {
 	r.mu.RLock()

@@ -13,22 +13,30 @@ import (
 // concurrency is how many resources are deleted at a time: enough that they share the log's syncs.
 const concurrency = 64
 
-// Broker is what is wiped.
-type Broker interface {
+// Broker is what is wiped; S are its schemas.
+type Broker[S Schemas] interface {
 	Names() (subscriptions, snapshots, topics []string)
 	DeleteSubscription(ctx context.Context, name string) error
 	DeleteSnapshot(ctx context.Context, name string) error
 	DeleteTopic(ctx context.Context, name string) error
+	Schemas() S
 }
 
-// All deletes the subscriptions, then the snapshots, then the topics, each with its access policy. Resources that are made meanwhile
-// may stay.
-func All(ctx context.Context, b Broker) error {
+// Schemas are the broker's schemas.
+type Schemas interface {
+	Names() []string
+	DeleteSchema(ctx context.Context, name string) error
+}
+
+// All deletes the subscriptions, then the snapshots, then the topics, then the schemas, each with its access policy. Resources that are
+// made meanwhile may stay.
+func All[S Schemas](ctx context.Context, b Broker[S]) error {
 	subscriptions, snapshots, topics := b.Names()
 	return errors.Join(
 		each(ctx, subscriptions, b.DeleteSubscription),
 		each(ctx, snapshots, b.DeleteSnapshot),
 		each(ctx, topics, b.DeleteTopic),
+		each(ctx, b.Schemas().Names(), b.Schemas().DeleteSchema),
 	)
 }
 

@@ -14,6 +14,7 @@ import (
 // double keeps names, and what was deleted in which order.
 type double struct {
 	subscriptions, snapshots, topics []string
+	schemas                          []string
 	fail                             map[string]codes.Code
 
 	mu      sync.Mutex
@@ -40,6 +41,14 @@ func (d *double) DeleteSubscription(ctx context.Context, name string) error {
 func (d *double) DeleteSnapshot(ctx context.Context, name string) error { return d.remove(ctx, name) }
 func (d *double) DeleteTopic(ctx context.Context, name string) error    { return d.remove(ctx, name) }
 
+// schemas are a double's schemas.
+type schemas struct{ *double }
+
+func (d *double) Schemas() schemas { return schemas{d} }
+
+func (s schemas) Names() []string                                     { return s.schemas }
+func (s schemas) DeleteSchema(ctx context.Context, name string) error { return s.remove(ctx, name) }
+
 func names(kind string, n int) (list []string) {
 	for i := range n {
 		list = append(list, fmt.Sprintf("%s%04d", kind, i))
@@ -49,10 +58,11 @@ func names(kind string, n int) (list []string) {
 
 func TestEverythingGoesSubscriptionsFirst(t *testing.T) {
 	d := &double{subscriptions: names("a", 3*concurrency), snapshots: names("b", 1), topics: names("c", 2*concurrency)}
+	d.schemas = names("d", 2)
 	if err := All(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
-	if want := slices.Concat(d.subscriptions, d.snapshots, d.topics); len(d.deleted) != len(want) {
+	if want := slices.Concat(d.subscriptions, d.snapshots, d.topics, d.schemas); len(d.deleted) != len(want) {
 		t.Errorf("%d were deleted, want %d", len(d.deleted), len(want))
 	}
 	kinds := make([]byte, 0, len(d.deleted))
