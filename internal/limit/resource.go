@@ -31,3 +31,9 @@ const (
 	PolicyMemberBytesMax = 1024
 	PermissionsMax       = 100 // of a TestIamPermissions
 )
+
+// What a function of a message transform may use for one message. The time is documented; the depth is this broker's own.
+const (
+	TransformTimeMax       = 500 * time.Millisecond
+	TransformStackDepthMax = 1000 // calls within one another
+)
