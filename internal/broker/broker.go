@@ -15,6 +15,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -34,6 +35,7 @@ import (
 	"github.com/posthaste-io/posthaste/internal/registry"
 	"github.com/posthaste-io/posthaste/internal/roster"
 	"github.com/posthaste-io/posthaste/internal/stripe"
+	"github.com/posthaste-io/posthaste/internal/transform"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
@@ -41,12 +43,15 @@ import (
 type Options struct {
 	Clock  clock.Clock  // default: the system's
 	Logger *slog.Logger // default: slog.Default()
+	// Transforms runs message transforms, and is closed with the broker. Default: in this process, which a malicious function can harm.
+	Transforms transform.Runner
 }
 
 // Broker owns one shard and serves the topics and subscriptions in it. It is safe for concurrent use.
 type Broker struct {
 	clock  clock.Clock
 	logger *slog.Logger
+	runner transform.Runner
 	shard  engine.Shard
 	ackKey wire.AckKey
 	names  stripe.Locks
@@ -92,7 +97,7 @@ func Open(ctx context.Context, e engine.Engine, o Options) (*Broker, error) {
 		o.Logger = slog.Default()
 	}
 	b := &Broker{
-		clock: o.Clock, logger: o.Logger, ledger: ledger.New(),
+		clock: o.Clock, logger: o.Logger, runner: cmp.Or[transform.Runner](o.Transforms, transform.NewLocal()), ledger: ledger.New(),
 		topics: map[string]*topic{}, subscriptions: map[string]*Subscription{},
 		topicByID: map[engine.TopicID]*topic{}, subByID: map[ledger.SubscriptionID]*Subscription{},
 		snapshots: map[string]*snapshot{},
@@ -155,7 +160,7 @@ func (b *Broker) Close(ctx context.Context) error {
 	<-b.sweepDone
 	b.forwarders.Wait()
 	b.lookForUse(activeStopNoteMin)
-	return b.shard.Release(ctx)
+	return errors.Join(b.shard.Release(ctx), b.runner.Close())
 }
 
 // errDraining is what streams end with when the broker stops: clients reconnect by themselves.

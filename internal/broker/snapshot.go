@@ -17,6 +17,7 @@ import (
 	"github.com/posthaste-io/posthaste/internal/ledger"
 	"github.com/posthaste-io/posthaste/internal/limit"
 	"github.com/posthaste-io/posthaste/internal/reader"
+	"github.com/posthaste-io/posthaste/internal/roster"
 )
 
 // snapshot is a snapshot at work: it keeps messages until it expires. Its fields change under Broker.mu.
@@ -265,17 +266,7 @@ func (b *Broker) ListSnapshots(project string, pageSize int32, pageToken string)
 	}
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	names, next, err := catalog.Page(b.snapshotsOf(project), pageSize, pageToken)
-	if err != nil {
-		return nil, "", err
-	}
-	page := make([]*pubsubpb.Snapshot, len(names))
-	for i, name := range names {
-		if page[i], err = b.snapshots[name].config(); err != nil {
-			return nil, "", err
-		}
-	}
-	return page, next, nil
+	return roster.Page(b.snapshotsOf(project), pageSize, pageToken, func(name string) (*pubsubpb.Snapshot, error) { return b.snapshots[name].config() })
 }
 
 // ListTopicSnapshots gives a page of the names of a topic's snapshots, in order.

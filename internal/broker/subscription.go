@@ -18,6 +18,8 @@ import (
 	"github.com/posthaste-io/posthaste/internal/filter"
 	"github.com/posthaste-io/posthaste/internal/lease"
 	"github.com/posthaste-io/posthaste/internal/ledger"
+	"github.com/posthaste-io/posthaste/internal/roster"
+	"github.com/posthaste-io/posthaste/internal/transform"
 	"github.com/posthaste-io/posthaste/internal/usage"
 )
 
@@ -59,9 +61,10 @@ type terms struct {
 	retention time.Duration
 	retain    bool // what is acknowledged, too
 	rules     lease.Rules
-	filter    *filter.Filter // nil: every message is wanted
-	counted   bool           // subscribers are told the delivery attempt
-	push      *PushTarget    // nil: subscribers pull
+	filter    *filter.Filter   // nil: every message is wanted
+	chain     *transform.Chain // nil: messages are delivered as they are stored
+	counted   bool             // subscribers are told the delivery attempt
+	push      *PushTarget      // nil: subscribers pull
 	detached  bool
 
 	deadLetterTopic string // "": none
@@ -80,6 +83,7 @@ func readTerms(config []byte) (terms, error) {
 	}
 	t := terms{
 		filter:    wanted,
+		chain:     transform.NewChain(c.MessageTransforms, false),
 		deadline:  time.Duration(c.AckDeadlineSeconds) * time.Second,
 		ttl:       c.GetExpirationPolicy().GetTtl().AsDuration(),
 		retention: c.GetMessageRetentionDuration().AsDuration(),
@@ -207,6 +211,9 @@ func (b *Broker) CreateSubscription(ctx context.Context, in *pubsubpb.Subscripti
 }
 
 func (b *Broker) putSubscription(ctx context.Context, id ledger.SubscriptionID, t engine.TopicID, config *pubsubpb.Subscription) error {
+	if err := transform.Check(ctx, b.runner, config.MessageTransforms); err != nil {
+		return err
+	}
 	return b.note(ctx, ledger.AppendSubscription(nil, id, t, config.Name, catalog.Encode(config)), b.activeNow(id))
 }
 
@@ -302,18 +309,8 @@ func (b *Broker) ListSubscriptions(project string, pageSize int32, pageToken str
 	}
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	all := func() []string { return keys(b.subscriptions) }
-	names, next, err := catalog.Page(b.subNames.Under(project+"/", all), pageSize, pageToken)
-	if err != nil {
-		return nil, "", err
-	}
-	page := make([]*pubsubpb.Subscription, len(names))
-	for i, name := range names {
-		if page[i], err = b.subscriptions[name].config(); err != nil {
-			return nil, "", err
-		}
-	}
-	return page, next, nil
+	names := b.subNames.Under(project+"/", func() []string { return keys(b.subscriptions) })
+	return roster.Page(names, pageSize, pageToken, func(name string) (*pubsubpb.Subscription, error) { return b.subscriptions[name].config() })
 }
 
 func keys[V any](m map[string]V) []string       { return slices.Collect(maps.Keys(m)) }

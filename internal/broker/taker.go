@@ -13,12 +13,13 @@ import (
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/lease"
 	"github.com/posthaste-io/posthaste/internal/reader"
+	"github.com/posthaste-io/posthaste/internal/transform"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
 // Delivery is one message on its way to a subscriber.
 type Delivery struct {
-	Message []byte // a PubsubMessage as its publisher sent it; valid until the taker's next Take or Release
+	Message []byte // a PubsubMessage as its publisher sent it, or as transforms made it; valid until the taker's next Take or Release
 	ID      uint64 // message id
 	Time    int64  // publish time, Unix nanoseconds
 	Attempt int32  // 1 for the first; 0 when the subscription has no dead letter policy
@@ -44,8 +45,9 @@ type Taker struct {
 	holder   lease.Holder  // 0 for unary pulls without order; guarded by sub.mu
 	reader   reader.Reader
 	out      []Delivery
-	present  bool // it counts as use of the subscription
-	hurried  bool // there may be more, but so many messages were passed over that others should have their turn first
+	present  bool             // it counts as use of the subscription
+	chain    *transform.Chain // what out is to be transformed by
+	hurried  bool             // there may be more, but so many messages were passed over that others should have their turn first
 }
 
 // OpenStream attaches a taker whose messages go back at once when it leaves.
@@ -165,12 +167,12 @@ func (s *Subscription) relax() {
 }
 
 // Take waits for messages and leases up to max of them to the taker, at most about bytesMax bytes. It returns none when it was
-// kicked, or when a filter let none of very many messages through. It fails when ctx ends and when the subscription no longer serves this kind of taker. What an earlier Take gave becomes
+// kicked, when a filter let none of very many messages through, and when transforms left nothing of them. It fails when ctx ends and when the subscription no longer serves this kind of taker. What an earlier Take gave becomes
 // invalid.
 func (t *Taker) Take(ctx context.Context, max int, bytesMax int64) ([]Delivery, error) {
 	t.Release()
 	if err := t.fill(ctx, max, bytesMax, false); err != nil || len(t.out) > 0 {
-		return t.out, err
+		return t.transformed(ctx, bytesMax, err)
 	}
 	if t.hurried {
 		return t.takeTurn(ctx, max, bytesMax)
@@ -205,7 +207,7 @@ func (t *Taker) takeTurn(ctx context.Context, max int, bytesMax int64) ([]Delive
 	if len(t.out) == 0 {
 		t.quit()
 	}
-	return t.out, err
+	return t.transformed(ctx, bytesMax, err)
 }
 
 // quit gets up from the line; if the bell was rung for the taker meanwhile, it passes that on.
@@ -336,7 +338,7 @@ func (t *Taker) takeShare(ctx context.Context, q *lease.Queue, max int, bytesMax
 		}
 		t.out = append(t.out, Delivery{Message: m.Bytes, ID: m.ID, Time: m.Time, Offset: m.Offset, Handle: l.Handle, Attempt: int32(l.Attempt)})
 	}
-	if len(t.out) > 0 {
+	if t.chain = s.terms.chain; len(t.out) > 0 {
 		s.arm(now)
 		if s.waiting() > 0 {
 			s.bell.Ring(1) // there is more: let the next one have it

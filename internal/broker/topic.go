@@ -13,6 +13,8 @@ import (
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/ledger"
 	"github.com/posthaste-io/posthaste/internal/registry"
+	"github.com/posthaste-io/posthaste/internal/roster"
+	"github.com/posthaste-io/posthaste/internal/transform"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
@@ -94,6 +96,9 @@ func (b *Broker) CreateTopic(ctx context.Context, in *pubsubpb.Topic) (*pubsubpb
 }
 
 func (b *Broker) putTopic(ctx context.Context, id engine.TopicID, config *pubsubpb.Topic) error {
+	if err := transform.Check(ctx, b.runner, config.MessageTransforms); err != nil {
+		return err
+	}
 	return b.note(ctx, ledger.AppendTopic(nil, id, config.Name, catalog.Encode(config)))
 }
 
@@ -155,17 +160,8 @@ func (b *Broker) ListTopics(project string, pageSize int32, pageToken string) ([
 	}
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	names, next, err := catalog.Page(b.topicNames.Under(project+"/", func() []string { return keys(b.topics) }), pageSize, pageToken)
-	if err != nil {
-		return nil, "", err
-	}
-	page := make([]*pubsubpb.Topic, len(names))
-	for i, name := range names {
-		if page[i], err = b.topics[name].config(); err != nil {
-			return nil, "", err
-		}
-	}
-	return page, next, nil
+	names := b.topicNames.Under(project+"/", func() []string { return keys(b.topics) })
+	return roster.Page(names, pageSize, pageToken, func(name string) (*pubsubpb.Topic, error) { return b.topics[name].config() })
 }
 
 // ListTopicSubscriptions gives a page of the names of the subscriptions attached to a topic, in order.
@@ -183,7 +179,8 @@ func (b *Broker) ListTopicSubscriptions(name string, pageSize int32, pageToken s
 	return catalog.Page(sortedKeys(attached), pageSize, pageToken)
 }
 
-// Publish makes the messages durable and gives the id of the first; the others follow it one by one.
+// Publish makes the messages durable and gives the id of the first; the others follow it one by one. Afterwards p has the messages as they
+// were stored, and ids for those that transforms dropped.
 func (b *Broker) Publish(ctx context.Context, p *wire.Publish) (firstID uint64, err error) {
 	var intake []stage
 	b.mu.RLock()
@@ -198,7 +195,7 @@ func (b *Broker) Publish(ctx context.Context, p *wire.Publish) (firstID uint64, 
 		return 0, err
 	}
 	for _, s := range intake {
-		if err := s.Take(ctx, p); err != nil {
+		if err := s.Take(ctx, p); err != nil || p.Count == 0 {
 			return 0, err
 		}
 	}

@@ -5,6 +5,8 @@ import (
 
 	"cloud.google.com/go/iam/apiv1/iampb"
 	"google.golang.org/grpc"
+
+	"github.com/posthaste-io/posthaste/internal/iam"
 )
 
 // accessPolicy is the service google.iam.v1.IAMPolicy.
@@ -20,14 +22,14 @@ var accessPolicy = grpc.ServiceDesc{
 }
 
 func (s *server) getIamPolicy(_ context.Context, in *iampb.GetIamPolicyRequest) (*iampb.Policy, error) {
-	return s.broker.GetPolicy(in.Resource, in.GetOptions().GetRequestedPolicyVersion())
+	return iam.Policies{Resources: s.broker}.Get(in.Resource, in.GetOptions().GetRequestedPolicyVersion())
 }
 
 func (s *server) setIamPolicy(ctx context.Context, in *iampb.SetIamPolicyRequest) (*iampb.Policy, error) {
-	return s.broker.SetPolicy(ctx, in.Resource, in.Policy, in.UpdateMask)
+	return iam.Policies{Resources: s.broker}.Set(ctx, in.Resource, in.Policy, in.UpdateMask)
 }
 
 func (s *server) testIamPermissions(_ context.Context, in *iampb.TestIamPermissionsRequest) (*iampb.TestIamPermissionsResponse, error) {
-	held, err := s.broker.TestPermissions(in.Resource, in.Permissions)
+	held, err := iam.Policies{Resources: s.broker}.Test(in.Resource, in.Permissions)
 	return &iampb.TestIamPermissionsResponse{Permissions: held}, err
 }

@@ -78,6 +78,11 @@ func (s *server) publish(ctx context.Context, request []byte) (*wire.Raw, error)
 	if err != nil {
 		return nil, err
 	}
+	if p.IDs != nil {
+		response := wire.NewRaw(wire.PublishResponseSize(len(p.IDs)))
+		response.Data = wire.AppendPublishIDs(response.Data, first, p.IDs)
+		return response, nil
+	}
 	response := wire.NewRaw(wire.PublishResponseSize(p.Count))
 	response.Data = wire.AppendPublishResponse(response.Data, first, p.Count)
 	return response, nil

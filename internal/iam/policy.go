@@ -18,9 +18,6 @@ import (
 	"github.com/posthaste-io/posthaste/internal/limit"
 )
 
-// DocumentKind is the kind of the ledger's documents that hold access policies, by the names of the resources.
-const DocumentKind = "iam-policy"
-
 // unsetEtag is the etag of a policy that was never set. The real service gives the same bytes.
 var unsetEtag = []byte{0x00, 0x20, 0x01}
 

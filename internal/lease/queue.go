@@ -31,6 +31,7 @@ type Queue struct {
 	turns   Turns
 	streak  int    // hand-outs since the last of a new message
 	random  uint64 // of the jitter
+	least   int64  // how long what fails now waits at least
 	unseen  uint64 // the lowest offset that may be admitted next
 	lowest  uint64 // no message has a lower offset
 	out     int64  // bytes that are out

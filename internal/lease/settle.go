@@ -42,6 +42,13 @@ func (q *Queue) Fail(now int64, h Handle, offset uint64, why Reason) Verdict {
 	return Done
 }
 
+// Reject is Nack for a message that would fail at once again: it waits at least so many nanoseconds, without a backoff too.
+func (q *Queue) Reject(now int64, h Handle, offset uint64, least int64) Verdict {
+	q.least = least
+	defer func() { q.least = 0 }()
+	return q.Nack(now, h, offset)
+}
+
 // Extend replaces the deadline of a lease, by a later or an earlier one.
 func (q *Queue) Extend(now int64, h Handle, offset uint64, deadline int64) Verdict {
 	e := q.find(h, offset)
@@ -173,7 +180,7 @@ func (q *Queue) delay(now int64, slot uint32, e *entry, wait int64) {
 
 // backoff is how long a message waits that failed so often, in nanoseconds.
 func (q *Queue) backoff(failures uint16) int64 {
-	least := int64(q.rules.BackoffMin)
+	least := max(int64(q.rules.BackoffMin), q.least)
 	most := max(least, int64(q.rules.BackoffMax))
 	if least <= 0 {
 		return 0

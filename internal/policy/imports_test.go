@@ -24,7 +24,6 @@ var order = []row{
 	{"internal/wheel", ""},
 	{"internal/bell", ""},
 	{"internal/ackset", ""},
-	{"internal/roster", ""},
 	{"internal/stripe", ""},
 	{"internal/changes", ""},
 	{"internal/usage", ""},
@@ -35,9 +34,11 @@ var order = []row{
 	// Pure rules.
 	{"internal/wire", "internal/limit google.golang.org/grpc/encoding/... google.golang.org/grpc/mem google.golang.org/protobuf/encoding/protowire"},
 	{"internal/deadletter", "internal/wire"},
+	{"internal/transform", "internal/limit internal/wire github.com/dop251/goja " + api},
 	{"internal/lease", "internal/wheel internal/ackset"},
 	{"internal/filter", "internal/limit internal/wire"},
 	{"internal/catalog", "internal/filter internal/limit " + api},
+	{"internal/roster", "internal/catalog"},
 	{"internal/iam", "internal/limit internal/catalog cloud.google.com/go/iam/apiv1/iampb google.golang.org/protobuf/... google.golang.org/grpc/codes google.golang.org/grpc/status"},
 	{"internal/ledger", "internal/engine internal/ackset"},
 	{"internal/schema", "internal/limit github.com/bufbuild/protocompile/... " + api},
@@ -54,11 +55,11 @@ var order = []row{
 	{"internal/engine/disk", "internal/engine internal/clock internal/vfs internal/engine/disk/layout internal/engine/disk/cache internal/engine/disk/index internal/engine/disk/dump"},
 
 	// The core, then the fronts, which translate onto it.
-	{"internal/broker", "internal/bell internal/registry internal/changes internal/deadletter internal/reader internal/roster internal/stripe internal/usage internal/engine internal/ledger internal/lease internal/ackset internal/wheel internal/catalog internal/filter internal/iam internal/wire internal/limit internal/clock cloud.google.com/go/iam/apiv1/iampb " + api},
+	{"internal/broker", "internal/bell internal/registry internal/changes internal/deadletter internal/reader internal/roster internal/stripe internal/usage internal/engine internal/ledger internal/lease internal/ackset internal/wheel internal/catalog internal/filter internal/iam internal/transform internal/wire internal/limit internal/clock " + api},
 	{"internal/google/v1beta2pb", "google.golang.org/protobuf/..."},
 	{"internal/oidc", "internal/clock github.com/go-jose/go-jose/v4/..."},
 	{"internal/push", "internal/broker internal/lease internal/wire internal/limit internal/clock " + api},
-	{"internal/google", "internal/google/v1beta2pb cloud.google.com/go/iam/apiv1/iampb internal/broker internal/catalog internal/wire internal/limit google.golang.org/grpc/... google.golang.org/genproto/googleapis/rpc/errdetails " + api},
+	{"internal/google", "internal/iam internal/google/v1beta2pb cloud.google.com/go/iam/apiv1/iampb internal/broker internal/catalog internal/wire internal/limit google.golang.org/grpc/... google.golang.org/genproto/googleapis/rpc/errdetails " + api},
 
 	{"internal/wipe", "google.golang.org/grpc/codes google.golang.org/grpc/status"},
 	{"internal/rest", "internal/wire internal/limit google.golang.org/grpc google.golang.org/grpc/mem google.golang.org/genproto/googleapis/... " + api},

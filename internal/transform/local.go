@@ -129,8 +129,15 @@ func (l *Local) Check(ctx context.Context, transforms []*pubsubpb.MessageTransfo
 		return 0, "", context.Cause(ctx)
 	}
 	defer func() { <-l.turns }()
-	_, index, fault = newScript(transforms)
-	return index, fault, nil
+	for i := range transforms {
+		if ctx.Err() != nil {
+			return 0, "", context.Cause(ctx)
+		}
+		if _, _, fault = newScript(transforms[i : i+1]); fault != "" {
+			return i, fault, nil
+		}
+	}
+	return 0, "", nil
 }
 
 // Close implements Runner. There is nothing to end.

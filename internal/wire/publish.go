@@ -48,6 +48,9 @@ type Publish struct {
 	Body        []byte
 	Count       int    // of messages in Body
 	OrderingKey []byte // of all the messages
+	// IDs has an entry for each message that was sent when some of them are not in Body: the id of such a one, 0 for the others. No scan
+	// sets it.
+	IDs []uint64
 
 	fault   fault
 	first   int // Body is req[first:end] as long as rebuilt is false

@@ -112,3 +112,15 @@ func AppendPublishResponse(dst []byte, firstID uint64, count int) []byte {
 	}
 	return dst
 }
+
+// AppendPublishIDs appends a PublishResponse with the message ids, in which firstID and those after it stand for 0.
+func AppendPublishIDs(dst []byte, firstID uint64, ids []uint64) []byte {
+	for _, id := range ids {
+		if id == 0 {
+			id, firstID = firstID, firstID+1
+		}
+		dst = append(dst, tagBytes1, byte(idDigits(id)))
+		dst = strconv.AppendUint(dst, id, 10)
+	}
+	return dst
+}

@@ -10,15 +10,19 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/posthaste-io/posthaste/internal/iam"
 )
 
 func viewer() *iampb.Policy {
 	return &iampb.Policy{Bindings: []*iampb.Binding{{Role: "roles/pubsub.viewer", Members: []string{"user:a@example.com"}}}}
 }
 
+func (b *bench) policies() iam.Policies { return iam.Policies{Resources: b.Broker} }
+
 func (b *bench) policyOf(name string) *iampb.Policy {
 	b.t.Helper()
-	p, err := b.GetPolicy(name, 3)
+	p, err := b.policies().Get(name, 3)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -32,7 +36,7 @@ func TestAPolicySurvivesARestart(t *testing.T) {
 		if p := b.policyOf(name); len(p.Bindings) != 0 || p.Version != 0 || len(p.Etag) == 0 {
 			t.Errorf("%s begins with the policy %v", name, p)
 		}
-		set, err := b.SetPolicy(b.ctx, name, viewer(), nil)
+		set, err := b.policies().Set(b.ctx, name, viewer(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +52,7 @@ func TestAPolicyEndsWithItsResource(t *testing.T) {
 	b.topicWith(&pubsubpb.Subscription{})
 	unset := b.policyOf(topicName)
 	for _, name := range []string{topicName, subName} {
-		if _, err := b.SetPolicy(b.ctx, name, viewer(), nil); err != nil {
+		if _, err := b.policies().Set(b.ctx, name, viewer(), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -59,10 +63,10 @@ func TestAPolicyEndsWithItsResource(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{topicName, subName} {
-		if _, err := b.GetPolicy(name, 0); status.Code(err) != codes.NotFound {
+		if _, err := b.policies().Get(name, 0); status.Code(err) != codes.NotFound {
 			t.Errorf("policy of the deleted %s: %v", name, err)
 		}
-		if _, err := b.SetPolicy(b.ctx, name, viewer(), nil); status.Code(err) != codes.NotFound {
+		if _, err := b.policies().Set(b.ctx, name, viewer(), nil); status.Code(err) != codes.NotFound {
 			t.Errorf("policy set on the deleted %s: %v", name, err)
 		}
 	}
@@ -81,11 +85,11 @@ func TestOnlyTheNewestEtagMayReplaceAPolicy(t *testing.T) {
 	begin := b.policyOf(topicName)
 	in := viewer()
 	in.Etag = begin.Etag
-	set, err := b.SetPolicy(b.ctx, topicName, in, nil)
+	set, err := b.policies().Set(b.ctx, topicName, in, nil)
 	if err != nil || bytes.Equal(set.Etag, begin.Etag) {
 		t.Fatalf("set: %v, %v", set, err)
 	}
-	if _, err := b.SetPolicy(b.ctx, topicName, in, nil); status.Code(err) != codes.Aborted {
+	if _, err := b.policies().Set(b.ctx, topicName, in, nil); status.Code(err) != codes.Aborted {
 		t.Errorf("set with an old etag: %v", err)
 	}
 	if got := b.policyOf(topicName); !proto.Equal(got, set) {
@@ -111,7 +115,7 @@ func TestEveryCallerHoldsEveryPermissionOnWhatThereIs(t *testing.T) {
 		{"projects/p/topics/none", []string{"pubsub.topics.create"}, nil, codes.InvalidArgument},
 		{"projects/p/none/none", nil, nil, codes.InvalidArgument},
 	} {
-		held, err := b.TestPermissions(c.resource, c.ask)
+		held, err := b.policies().Test(c.resource, c.ask)
 		if status.Code(err) != c.code || !slices.Equal(held, c.held) {
 			t.Errorf("%s, %q: %q, %v; want %q, %v", c.resource, c.ask, held, err, c.held, c.code)
 		}
