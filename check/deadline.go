@@ -38,8 +38,12 @@ func keyReleased(d *delivery, until, slack int64) bool {
 			break
 		}
 		if other != d && other.Key == d.Key {
-			if released := min(other.released(slack), other.leaseEndSure(slack)); released >= d.at-slack && released <= until+slack && other.acked > released {
-				return true
+			// Whether a change of the deadline came in time may be open: both ends are possible then.
+			late := other.released(slack)
+			for _, released := range [...]int64{late, min(late, other.leaseEndSure(slack))} {
+				if released >= d.at-slack && released <= until+slack && other.acked > released {
+					return true
+				}
 			}
 		}
 	}

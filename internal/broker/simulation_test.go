@@ -40,6 +40,9 @@ const (
 	backoffMax      = 20 * time.Second
 )
 
+// simulationNoon is when a run begins.
+var simulationNoon = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
 // simulation is one run.
 type simulation struct {
 	*Broker
@@ -83,7 +86,7 @@ type receipt struct {
 func newSimulation(ctx context.Context, seed uint64) *simulation {
 	s := &simulation{
 		ctx: ctx, dice: rand.New(rand.NewPCG(seed, 7)), store: new(memory.Store),
-		clock: clock.NewManual(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)),
+		clock: clock.NewManual(simulationNoon),
 	}
 	s.keys = 1 + s.dice.IntN(5)
 	return s
@@ -183,7 +186,7 @@ func (s *simulation) run() error {
 		do     func() error
 	}{
 		{30, s.publish}, {8, s.openStream}, {3, s.closeStream}, {8, s.pull}, {40, s.settle}, {10, s.settleAgain}, {20, s.wait},
-		{2, s.kill}, {1, s.restart}, {2, s.fillDisk}, {1, s.seek},
+		{2, s.kill}, {1, s.restart}, {2, s.fillDisk}, {1, s.seek}, {1, s.setWallClock},
 	}
 	total := 0
 	for _, step := range steps {
@@ -298,6 +301,13 @@ func (s *simulation) fillDisk() error {
 	s.store.SetFull(false)
 	e.Phase = check.PhaseOK
 	s.emit(e)
+	return nil
+}
+
+// setWallClock does what administrators and time servers do to a machine's clock. No deadline may notice, and publish times never fall.
+func (s *simulation) setWallClock() error {
+	right := simulationNoon.Add(time.Duration(s.clock.Mono()))
+	s.clock.SetWall([]time.Time{right, right.Add(time.Hour), right.Add(-time.Hour), right.AddDate(0, 0, -7), time.Unix(0, 0)}[s.dice.IntN(5)])
 	return nil
 }
 
