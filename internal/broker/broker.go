@@ -33,6 +33,7 @@ import (
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/ledger"
 	"github.com/posthaste-io/posthaste/internal/registry"
+	"github.com/posthaste-io/posthaste/internal/retention"
 	"github.com/posthaste-io/posthaste/internal/roster"
 	"github.com/posthaste-io/posthaste/internal/stripe"
 	"github.com/posthaste-io/posthaste/internal/transform"
@@ -49,13 +50,14 @@ type Options struct {
 
 // Broker owns one shard and serves the topics and subscriptions in it. It is safe for concurrent use.
 type Broker struct {
-	clock  clock.Clock
-	logger *slog.Logger
-	runner transform.Runner
-	shard  engine.Shard
-	ackKey wire.AckKey
-	names  stripe.Locks
-	last   atomic.Uint64 // the highest number given to a resource
+	clock    clock.Clock
+	logger   *slog.Logger
+	runner   transform.Runner
+	shard    engine.Shard
+	ackKey   wire.AckKey
+	names    stripe.Locks
+	last     atomic.Uint64 // the highest number given to a resource
+	calendar retention.Calendar
 
 	schemas *registry.Registry // changes under mu, on the engine's goroutine, and has a lock of its own for readers
 

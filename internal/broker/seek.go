@@ -116,7 +116,7 @@ func (b *Broker) sought(ctx context.Context, s *Subscription) (ledger.Sought, er
 	retention := s.terms.retention
 	s.mu.Unlock()
 	now := b.clock.Wall()
-	stale, err := b.shard.OffsetAt(ctx, s.topic.durable.ID, now-int64(retention))
+	stale, err := b.shard.OffsetAt(ctx, s.topic.durable.ID, b.cutoff(retention))
 	return ledger.Sought{Epoch: uint64(b.Epoch()), Time: now, Stale: stale}, err
 }
 

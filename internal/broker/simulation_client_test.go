@@ -96,6 +96,7 @@ func (s *simulation) closeStream() error {
 	s.streams = slices.Delete(s.streams, i, i+1)
 	s.emit(check.Event{Process: stream.name, Op: check.OpStream, Phase: check.PhaseOK, Subscription: stream.sub.name})
 	stream.taker.Leave()
+	s.forwarders.Wait()
 	return s.pollAll()
 }
 
@@ -103,6 +104,7 @@ func (s *simulation) closeStream() error {
 func (s *simulation) poll(stream *simulatedStream) error {
 	for {
 		taken, err := stream.taker.TakeNow(s.ctx, 1+s.dice.IntN(10), 1<<20)
+		s.forwarders.Wait()
 		if err != nil || len(taken) == 0 {
 			return err
 		}
@@ -253,4 +255,5 @@ func (s *simulation) modify(r receipt, deadline time.Duration) {
 	}
 	s.emit(e)
 	target.Modify([]wire.AckID{r.id}, make([]Verdict, 1), deadline)
+	s.forwarders.Wait()
 }

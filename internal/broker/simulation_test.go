@@ -102,13 +102,14 @@ func (s *simulation) emit(e check.Event) {
 // advance moves the clock from timer to timer. Dead letters are moved by goroutines, which are to be done before anything else happens.
 func (s *simulation) advance(by time.Duration) {
 	for until := s.clock.Mono() + int64(by); ; {
+		s.forwarders.Wait()
 		next, planned := s.clock.Next()
 		if !planned || next > until {
 			s.clock.Advance(time.Duration(until - s.clock.Mono()))
+			s.forwarders.Wait()
 			return
 		}
 		s.clock.Advance(time.Duration(max(0, next-s.clock.Mono())))
-		s.forwarders.Wait()
 	}
 }
 
@@ -200,7 +201,6 @@ func (s *simulation) run() error {
 		if err := steps[i].do(); err != nil {
 			return err
 		}
-		s.forwarders.Wait()
 	}
 	return s.drain()
 }
@@ -307,7 +307,7 @@ func (s *simulation) fillDisk() error {
 // setWallClock does what administrators and time servers do to a machine's clock. No deadline may notice, and publish times never fall.
 func (s *simulation) setWallClock() error {
 	right := simulationNoon.Add(time.Duration(s.clock.Mono()))
-	s.clock.SetWall([]time.Time{right, right.Add(time.Hour), right.Add(-time.Hour), right.AddDate(0, 0, -7), time.Unix(0, 0)}[s.dice.IntN(5)])
+	s.clock.SetWall([]time.Time{right, right.AddDate(0, 0, 5), right.Add(-time.Hour), right.AddDate(0, 0, -1)}[s.dice.IntN(4)])
 	return nil
 }
 

@@ -14,14 +14,8 @@ const sweepEvery = time.Second
 // sweep runs until ctx ends.
 func (b *Broker) sweep(ctx context.Context) {
 	defer close(b.sweepDone)
-	wake := make(chan struct{}, 1)
-	ring := func() {
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
-	}
-	timer := b.clock.AfterFunc(sweepEvery, ring)
+	wake := make(chan struct{}, 1) // has room: the timer is set again only after the last one was seen
+	timer := b.clock.AfterFunc(sweepEvery, func() { wake <- struct{}{} })
 	defer timer.Stop()
 	for {
 		select {
@@ -40,15 +34,14 @@ func (b *Broker) sweep(ctx context.Context) {
 
 // dropExpired acknowledges, for each subscription, what is older than its retention.
 func (b *Broker) dropExpired(ctx context.Context) {
-	now := b.clock.Wall()
 	for _, s := range b.withBacklog() {
 		s.mu.Lock()
 		retention, seeks := s.terms.retention, s.seeks
 		s.mu.Unlock()
-		if sought := s.durable.Sought(); s.durable.Floor() < sought.Stale && now < sought.Time+int64(retention) {
+		if sought := s.durable.Sought(); s.durable.Floor() < sought.Stale && b.clock.Wall() < sought.Time+int64(retention) {
 			continue // what a seek brought back that was past its retention stays for that time again
 		}
-		before, err := b.shard.OffsetAt(ctx, s.durable.Topic.ID, now-int64(retention))
+		before, err := b.shard.OffsetAt(ctx, s.durable.Topic.ID, b.cutoff(retention))
 		if err != nil {
 			b.logger.Error("retention", "subscription", s.durable.Name, "error", err)
 			continue
@@ -90,6 +83,11 @@ func (s *Subscription) skipTo(off engine.Offset, seeks uint64) {
 		s.queue.DropBefore(uint64(off))
 		s.feedStarved()
 	}
+}
+
+// cutoff is the publish time before which messages have outlived a retention.
+func (b *Broker) cutoff(r time.Duration) int64 {
+	return b.calendar.Cutoff(b.clock.Mono(), b.clock.Wall(), r)
 }
 
 // dirtied says that something may have become free in a topic.
@@ -146,7 +144,7 @@ func (b *Broker) topicKeeps(ctx context.Context, t *topic) (engine.Offset, error
 	if deleted || retention == 0 {
 		return t.durable.End(), nil
 	}
-	return b.shard.OffsetAt(ctx, t.durable.ID, b.clock.Wall()-int64(retention))
+	return b.shard.OffsetAt(ctx, t.durable.ID, b.cutoff(retention))
 }
 
 // subscriptionKeeps is the first offset that the subscription keeps whether it is acknowledged or not: its topic's end if it does not.
@@ -157,6 +155,6 @@ func (b *Broker) subscriptionKeeps(ctx context.Context, s *Subscription) (engine
 	if !retain {
 		return s.topic.durable.End(), nil
 	}
-	from, err := b.shard.OffsetAt(ctx, s.durable.Topic.ID, b.clock.Wall()-int64(retention))
+	from, err := b.shard.OffsetAt(ctx, s.durable.Topic.ID, b.cutoff(retention))
 	return max(from, s.durable.Start), err
 }

@@ -22,6 +22,7 @@ var order = []row{
 	{"internal/batch", "internal/limit"},
 	{"internal/text", "google.golang.org/protobuf/..."},
 	{"internal/wheel", ""},
+	{"internal/retention", ""},
 	{"internal/bell", ""},
 	{"internal/ackset", ""},
 	{"internal/stripe", ""},
@@ -55,7 +56,7 @@ var order = []row{
 	{"internal/engine/disk", "internal/engine internal/clock internal/vfs internal/engine/disk/layout internal/engine/disk/cache internal/engine/disk/index internal/engine/disk/dump"},
 
 	// The core, then the fronts, which translate onto it.
-	{"internal/broker", "internal/bell internal/registry internal/changes internal/deadletter internal/reader internal/roster internal/stripe internal/usage internal/engine internal/ledger internal/lease internal/ackset internal/wheel internal/catalog internal/filter internal/iam internal/transform internal/wire internal/limit internal/clock " + api},
+	{"internal/broker", "internal/retention internal/bell internal/registry internal/changes internal/deadletter internal/reader internal/roster internal/stripe internal/usage internal/engine internal/ledger internal/lease internal/ackset internal/wheel internal/catalog internal/filter internal/iam internal/transform internal/wire internal/limit internal/clock " + api},
 	{"internal/google/v1beta2pb", "google.golang.org/protobuf/..."},
 	{"internal/oidc", "internal/clock github.com/go-jose/go-jose/v4/..."},
 	{"internal/push", "internal/broker internal/lease internal/wire internal/limit internal/clock " + api},
