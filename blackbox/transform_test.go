@@ -138,3 +138,28 @@ func TestCompressionTransforms(t *testing.T) {
 		t.Errorf("the subscription that decompresses got %d bytes, want %d", len(got), len(text))
 	}
 }
+
+func TestKillersDoNotTakeTheBrokerDown(t *testing.T) {
+	t.Parallel()
+	s := own(t)
+	topic, sub := s.pair(t, "x")
+	for _, code := range []string{
+		"while (true) {}",
+		"function deep() { return deep() } deep()",
+		"Array.prototype.indexOf.call({length: 2 ** 53 - 1}, 1)",
+		"let text = 'x'; for (;;) text += text",
+		"let text = '['; for (let i = 0; i < 23; i++) text += text; JSON.parse(text)",
+	} {
+		if err := s.transformTopic(t, topic, transforms("if (message.data === 'kill') { "+code+" } return message")); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.Publish(limited(t), &pb.PublishRequest{Topic: topic, Messages: []*pb.PubsubMessage{{Data: []byte("kill")}}})
+		wantStatus(t, err, codes.InvalidArgument, "")
+		s.publish(t, topic, "alive")
+		got := s.pull(t, sub, 1)
+		if data := dataOf(got); data[0] != "alive" {
+			t.Errorf("after %s came %q", code, data)
+		}
+		s.ack(t, sub, got...)
+	}
+}

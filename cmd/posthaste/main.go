@@ -6,9 +6,12 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/posthaste-io/posthaste/internal/transform/sandbox"
 )
 
 func main() {
+	sandbox.ServeIfAsked()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	ctx, stop := context.WithCancel(context.Background())
@@ -18,6 +21,5 @@ func main() {
 		<-signals // whoever asks twice does not want to wait
 		os.Exit(exitInterrupted)
 	}()
-	a := &app{in: os.Stdin, out: os.Stdout, errs: os.Stderr, lookupEnv: os.LookupEnv}
-	os.Exit(a.execute(ctx, os.Args[1:]))
+	os.Exit((&app{in: os.Stdin, out: os.Stdout, errs: os.Stderr, lookupEnv: os.LookupEnv}).execute(ctx, os.Args[1:]))
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/posthaste-io/posthaste/internal/oidc"
 	"github.com/posthaste-io/posthaste/internal/push"
 	"github.com/posthaste-io/posthaste/internal/serve"
+	"github.com/posthaste-io/posthaste/internal/transform/sandbox"
 	"github.com/posthaste-io/posthaste/internal/vfs"
 	"github.com/posthaste-io/posthaste/internal/wipe"
 )
@@ -39,10 +40,7 @@ func openStorage(ctx context.Context, settings *config.Config, log *slog.Logger)
 	}
 	e, err := disk.Open(disk.Options{
 		FS: vfs.OS(), Dir: settings.Data, Logger: log,
-		Sync:             syncMode(settings.Sync),
-		SegmentBytes:     settings.SegmentBytes,
-		TailBytes:        settings.TailMemoryBytes,
-		FreeReserveBytes: settings.FreeReserveBytes,
+		Sync: syncMode(settings.Sync), SegmentBytes: settings.SegmentBytes, TailBytes: settings.TailMemoryBytes, FreeReserveBytes: settings.FreeReserveBytes,
 	})
 	if errors.Is(err, vfs.ErrLocked) {
 		return nil, &codedError{err, exitInUse}
@@ -50,7 +48,7 @@ func openStorage(ctx context.Context, settings *config.Config, log *slog.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("open the storage: %w", err)
 	}
-	b, err := broker.Open(ctx, e, broker.Options{Logger: log})
+	b, err := broker.Open(ctx, e, broker.Options{Logger: log, Transforms: sandbox.NewPool()})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the storage: %w", err), e.Close())
 	}

@@ -36,4 +36,6 @@ const (
 const (
 	TransformTimeMax       = 500 * time.Millisecond
 	TransformStackDepthMax = 1000 // calls within one another
+	// TransformMemoryBytesMax is what a process that runs functions may have; the largest messages, parsed, need a part of it.
+	TransformMemoryBytesMax = 1 << 30
 )

@@ -36,6 +36,7 @@ var order = []row{
 	{"internal/wire", "internal/limit google.golang.org/grpc/encoding/... google.golang.org/grpc/mem google.golang.org/protobuf/encoding/protowire"},
 	{"internal/deadletter", "internal/wire"},
 	{"internal/transform", "internal/limit internal/wire github.com/dop251/goja " + api},
+	{"internal/transform/sandbox", "internal/limit internal/transform golang.org/x/sys/unix cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"},
 	{"internal/lease", "internal/wheel internal/ackset"},
 	{"internal/filter", "internal/limit internal/wire"},
 	{"internal/catalog", "internal/filter internal/limit " + api},

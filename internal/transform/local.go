@@ -41,7 +41,7 @@ func (l *Local) Run(ctx context.Context, c *Chain, in []Input) ([]Outcome, error
 		if err := ctx.Err(); err != nil {
 			return nil, context.Cause(ctx)
 		}
-		if s == nil && c.scripted() {
+		if s == nil && c.Scripted() {
 			var index int
 			var fault string
 			if s, index, fault = l.take(c); fault != "" {

@@ -48,15 +48,18 @@ func NewChain(transforms []*pubsubpb.MessageTransform, whole bool) *Chain {
 }
 
 // Spec is the chain in bytes, for RestoreChain in another process.
-func (c *Chain) Spec() []byte {
-	spec, err := proto.Marshal(&pubsubpb.Topic{MessageTransforms: c.steps})
+func (c *Chain) Spec() []byte { return Spec(c.steps) }
+
+// Spec is transforms in bytes, for RestoreChain in another process.
+func Spec(transforms []*pubsubpb.MessageTransform) []byte {
+	spec, err := proto.Marshal(&pubsubpb.Topic{MessageTransforms: transforms})
 	if err != nil { // the texts came out of a decoder that checked them
 		panic("bug: transform: encode a chain: " + err.Error())
 	}
 	return spec
 }
 
-// RestoreChain is the chain that gave the spec.
+// RestoreChain is a chain of the transforms that gave the spec.
 func RestoreChain(number uint64, spec []byte, whole bool) (*Chain, error) {
 	var holder pubsubpb.Topic
 	if err := proto.Unmarshal(spec, &holder); err != nil {
@@ -65,8 +68,11 @@ func RestoreChain(number uint64, spec []byte, whole bool) (*Chain, error) {
 	return &Chain{Number: number, Whole: whole, steps: holder.MessageTransforms}, nil
 }
 
-// scripted says whether the chain runs functions.
-func (c *Chain) scripted() bool {
+// Steps are the transforms of the chain. Nobody may change them.
+func (c *Chain) Steps() []*pubsubpb.MessageTransform { return c.steps }
+
+// Scripted says whether the chain runs functions.
+func (c *Chain) Scripted() bool {
 	for _, step := range c.steps {
 		if step.GetJavascriptUdf() != nil {
 			return true
