@@ -1,5 +1,5 @@
 // Package fake is a small Pub/Sub server in memory, made for testing the load generator: it delivers everything once, and can be told
-// to misbehave. It knows topics, subscriptions, Publish and StreamingPull, and nothing else.
+// to misbehave. It knows topics, subscriptions, Publish, StreamingPull, Acknowledge and ModifyAckDeadline, and nothing else.
 package fake
 
 import (
@@ -24,6 +24,7 @@ type Faults struct {
 	ForgetMessageID  int // the call with this message is answered with one id too few
 	RefuseMessage    int // the call with this message fails
 	BreakStreamAfter int // so many messages on a stream, then it fails
+	RefuseAck        int // the unary acknowledgement with the so many-th id fails
 }
 
 // Server is the fake. Safe for concurrent use.
@@ -39,6 +40,7 @@ type Server struct {
 	mu            sync.Mutex
 	arrived       int
 	acked         int
+	receipts      int
 	topics        map[string][]string // subscriptions of a topic
 	subscriptions map[string]*backlog
 }
@@ -74,6 +76,36 @@ func (s *Server) Acked() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.acked
+}
+
+// Receipts is how many deadlines were changed by unary calls.
+func (s *Server) Receipts() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.receipts
+}
+
+// Acknowledge counts.
+func (s *Server) Acknowledge(_ context.Context, r *pubsubpb.AcknowledgeRequest) (*emptypb.Empty, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.acked
+	s.acked += len(r.AckIds)
+	if s.faults.RefuseAck > before && s.faults.RefuseAck <= s.acked || s.subscriptions[r.Subscription] == nil {
+		return nil, status.Error(codes.InvalidArgument, "told to refuse")
+	}
+	return &emptypb.Empty{}, nil
+}
+
+// ModifyAckDeadline counts.
+func (s *Server) ModifyAckDeadline(_ context.Context, r *pubsubpb.ModifyAckDeadlineRequest) (*emptypb.Empty, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.subscriptions[r.Subscription] == nil || r.AckDeadlineSeconds == 0 {
+		return nil, status.Error(codes.InvalidArgument, "no subscription, or no deadline")
+	}
+	s.receipts += len(r.AckIds)
+	return &emptypb.Empty{}, nil
 }
 
 // Resources is how many topics and subscriptions there are.

@@ -30,6 +30,7 @@ type deliveryScanner struct {
 	cursor cursor
 	acks   []byte
 	stamp  stamp
+	key    int // the number that is the message's ordering key; -1 without one
 	head   [stampBytes]byte
 }
 
@@ -60,7 +61,7 @@ func (s *deliveryScanner) received() error {
 	if err != nil {
 		return err
 	}
-	s.stamp = stamp{}
+	s.stamp, s.key = stamp{}, -1
 	end := s.cursor.left - size
 	acked := false
 	for s.cursor.left > end {
@@ -113,18 +114,43 @@ func (s *deliveryScanner) message() error {
 		if err != nil {
 			return err
 		}
-		if number != fieldMessageData || kind != protowire.BytesType {
-			if err := s.cursor.skipField(kind); err != nil {
-				return err
-			}
-			continue
+		switch {
+		case number == fieldMessageData && kind == protowire.BytesType:
+			err = s.data()
+		case number == fieldMessageOrderingKey && kind == protowire.BytesType:
+			err = s.orderingKey()
+		default:
+			err = s.cursor.skipField(kind)
 		}
-		if err := s.data(); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	if s.cursor.left != end {
 		return errTruncated
+	}
+	return nil
+}
+
+func (s *deliveryScanner) orderingKey() error {
+	size, err := s.cursor.length()
+	if err != nil {
+		return err
+	}
+	if size != orderingKeyDigits {
+		return s.cursor.skip(size) // not of a work with keys
+	}
+	digits, err := s.cursor.appendTo(s.head[:0], size)
+	if err != nil {
+		return err
+	}
+	s.key = 0
+	for _, digit := range digits {
+		if digit < '0' || digit > '9' {
+			s.key = -1
+			return nil
+		}
+		s.key = 10*s.key + int(digit-'0')
 	}
 	return nil
 }

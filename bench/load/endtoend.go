@@ -17,7 +17,9 @@ type EndToEndWork struct {
 	Subscriptions []string // on Topic, empty
 	Streams       int      // of each subscription
 	Flow          Flow     // of each stream; zero = DefaultFlow
-	Shape         Shape
+	Shape         Shape    // with ordering keys, subscriptions are ordered, and the order is checked
+	Confirm       bool     // subscriptions are exactly-once: a message counts when its acknowledgement was confirmed, and must come once
+	Receipts      bool     // with Confirm: first confirm that the message has come, as Google's clients do
 	InFlight      int
 	Duration      time.Duration // of publishing
 	Messages      uint64        // publishing also ends after so many; 0 = no limit
@@ -41,7 +43,7 @@ func (r *EndToEndResult) PerSecond() float64 { return perSecond(r.Published, r.E
 // DeliveriesPerSecond is the same for deliveries.
 func (r *EndToEndResult) DeliveriesPerSecond() float64 { return perSecond(r.Delivered, r.Elapsed) }
 
-// EndToEnd does the work. It fails on a failed call, a broken stream and ErrLost.
+// EndToEnd does the work. It fails on a failed call, a broken stream, ErrLost, ErrOrder and ErrRepeated.
 func (c *Client) EndToEnd(ctx context.Context, work EndToEndWork) (result *EndToEndResult, err error) {
 	p, err := c.newPublisher([]string{work.Topic}, work.Shape, work.InFlight)
 	if err != nil {
@@ -49,7 +51,8 @@ func (c *Client) EndToEnd(ctx context.Context, work EndToEndWork) (result *EndTo
 	}
 	p.limit = work.Messages
 	p.measuring.Store(true)
-	d, err := c.openDrain(ctx, work.Subscriptions, work.Streams, work.Flow)
+	d, err := c.openDrain(ctx, work.Subscriptions, reception{streams: work.Streams, flow: work.Flow, keys: work.Shape.OrderingKeys,
+		confirm: work.Confirm, receipts: work.Receipts})
 	if err != nil {
 		return nil, fmt.Errorf("end to end: %w", err)
 	}
@@ -69,6 +72,9 @@ func (c *Client) EndToEnd(ctx context.Context, work EndToEndWork) (result *EndTo
 	}
 	result = &EndToEndResult{Published: p.published.Load(), PublishElapsed: published, PublishLatency: p.result().Latency}
 	d.addTo(result, start)
+	if work.Confirm && result.Duplicates > 0 {
+		return nil, fmt.Errorf("end to end: %w: %d of them", ErrRepeated, result.Duplicates)
+	}
 	return result, nil
 }
 
@@ -79,16 +85,13 @@ type drain struct {
 }
 
 // openDrain opens every stream.
-func (c *Client) openDrain(ctx context.Context, subscriptions []string, streams int, flow Flow) (*drain, error) {
-	if len(subscriptions) == 0 || streams < 1 {
-		return nil, fmt.Errorf("%d subscriptions with %d streams each, both must be at least 1", len(subscriptions), streams)
-	}
-	if flow == (Flow{}) {
-		flow = DefaultFlow()
+func (c *Client) openDrain(ctx context.Context, subscriptions []string, how reception) (*drain, error) {
+	if len(subscriptions) == 0 || how.streams < 1 {
+		return nil, fmt.Errorf("%d subscriptions with %d streams each, both must be at least 1", len(subscriptions), how.streams)
 	}
 	d := &drain{names: subscriptions}
 	for i, name := range subscriptions {
-		s, err := c.subscribe(ctx, name, streams, i*streams, flow)
+		s, err := c.subscribe(ctx, name, i*how.streams, how)
 		if err != nil {
 			return nil, errors.Join(err, d.close())
 		}

@@ -53,7 +53,7 @@ func (c *Client) Paced(ctx context.Context, work PacedWork) (*PacedResult, error
 	if err := work.Shape.validate(); err != nil {
 		return nil, err
 	}
-	d, err := c.openDrain(ctx, []string{work.Subscription}, work.Streams, Flow{})
+	d, err := c.openDrain(ctx, []string{work.Subscription}, reception{streams: work.Streams})
 	if err != nil {
 		return nil, fmt.Errorf("paced: %w", err)
 	}

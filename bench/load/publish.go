@@ -87,7 +87,8 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // publisher is the closed loop. Numbers of messages are given out densely from 0 and a call that took numbers is always sent, so that
-// after run has returned nil exactly the numbers below published have been accepted.
+// after run has returned nil exactly the numbers below published have been accepted. An ordering key belongs to one worker, so that the
+// numbers of its messages grow in the order of publishing.
 type publisher struct {
 	client    *Client
 	shape     Shape
@@ -112,6 +113,10 @@ func (c *Client) newPublisher(topics []string, shape Shape, inFlight int) (*publ
 	}
 	if len(topics) == 0 || inFlight < 1 {
 		return nil, fmt.Errorf("publish: %d topics with %d calls in flight, both must be at least 1", len(topics), inFlight)
+	}
+	if shape.OrderingKeys > 0 && (shape.OrderingKeys < inFlight || len(topics) > 1) {
+		return nil, fmt.Errorf("publish: %d ordering keys for %d calls in flight to %d topics: a key belongs to one caller and a topic",
+			shape.OrderingKeys, inFlight, len(topics))
 	}
 	p := &publisher{client: c, shape: shape}
 	for i := range inFlight {
@@ -150,6 +155,10 @@ func (p *publisher) work(ctx context.Context, index int, w *publishWorker) error
 		r := w.requests[turn%len(w.requests)]
 		sentAt := p.client.clock.now()
 		r.stampAll(first, sentAt)
+		if keys := p.shape.OrderingKeys; keys > 0 {
+			share := (keys - index + len(p.workers) - 1) / len(p.workers)
+			r.stampKey(index + turn%share*len(p.workers))
+		}
 		if err := conn.Invoke(ctx, publishMethod, &r.encoded, &w.reply); err != nil {
 			return fmt.Errorf("call with messages %d to %d: %w", first, first+perCall-1, err)
 		}

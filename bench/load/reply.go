@@ -20,16 +20,19 @@ const (
 	fieldEntryKey           = 1 // an entry of a map
 	fieldEntryValue         = 2
 
-	fieldStreamSubscription   = 1 // StreamingPullRequest.subscription
-	fieldStreamAckIDs         = 2
-	fieldStreamDeadline       = 5
-	fieldStreamClientID       = 6
-	fieldStreamMessagesMax    = 7
-	fieldStreamBytesMax       = 8
-	fieldResponseReceived     = 1 // StreamingPullResponse.received_messages
-	fieldReceivedAckID        = 1 // ReceivedMessage.ack_id
-	fieldReceivedMessage      = 2
-	tagResponseReceivedLength = fieldResponseReceived<<3 | int(protowire.BytesType)
+	fieldStreamSubscription      = 1 // StreamingPullRequest.subscription
+	fieldStreamAckIDs            = 2
+	fieldStreamDeadline          = 5
+	fieldStreamClientID          = 6
+	fieldStreamMessagesMax       = 7
+	fieldStreamBytesMax          = 8
+	fieldAcknowledgeSubscription = 1 // AcknowledgeRequest.subscription and ModifyAckDeadlineRequest.subscription
+	fieldModifySeconds           = 3 // ModifyAckDeadlineRequest.ack_deadline_seconds
+	fieldModifyAckIDs            = 4 // ModifyAckDeadlineRequest.ack_ids
+	fieldResponseReceived        = 1 // StreamingPullResponse.received_messages
+	fieldReceivedAckID           = 1 // ReceivedMessage.ack_id
+	fieldReceivedMessage         = 2
+	tagResponseReceivedLength    = fieldResponseReceived<<3 | int(protowire.BytesType)
 )
 
 // publishReply counts the message ids of a PublishResponse; nothing else of it is looked at.

@@ -3,6 +3,7 @@ package load
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -13,7 +14,7 @@ type Shape struct {
 	MessagesPerCall int
 	DataBytes       int  // at least 16: the first bytes carry a number and a time
 	Attribute       bool // one short attribute a message
-	OrderingKeys    int  // 0 = none; else keys are given to messages in turn
+	OrderingKeys    int  // 0 = none; else each call has one of so many keys, at most orderingKeysMax, in turn
 }
 
 func (s Shape) validate() error {
@@ -23,13 +24,23 @@ func (s Shape) validate() error {
 	if s.DataBytes < stampBytes {
 		return fmt.Errorf("message data: %d bytes, must be at least %d", s.DataBytes, stampBytes)
 	}
+	if s.OrderingKeys < 0 || s.OrderingKeys > orderingKeysMax {
+		return fmt.Errorf("ordering keys: %d, must be 0 to %d", s.OrderingKeys, orderingKeysMax)
+	}
 	return nil
 }
 
-// request is one encoded PublishRequest that is used for call after call by one worker; only the stamps change.
+// An ordering key is its number in so many digits, so that one key can take another's place in an encoded request.
+const (
+	orderingKeyDigits = 6
+	orderingKeysMax   = 1_000_000
+)
+
+// request is one encoded PublishRequest that is used for call after call by one worker; only the stamps and the key change.
 type request struct {
 	bytes   []byte
 	dataAt  []int // where each message's data starts
+	keyAt   []int // where each message's ordering key starts; empty without keys
 	encoded Encoded
 }
 
@@ -40,11 +51,11 @@ func newRequest(topic string, shape Shape, seed uint64) *request {
 	r.bytes = protowire.AppendTag(r.bytes, fieldRequestTopic, protowire.BytesType)
 	r.bytes = protowire.AppendString(r.bytes, topic)
 	data := make([]byte, shape.DataBytes)
-	for i := range shape.MessagesPerCall {
+	for range shape.MessagesPerCall {
 		fillRandom(data, random)
 		key := ""
 		if shape.OrderingKeys > 0 {
-			key = fmt.Sprintf("key-%d", (int(seed)*shape.MessagesPerCall+i)%shape.OrderingKeys)
+			key = strings.Repeat("0", orderingKeyDigits)
 		}
 		message := appendMessage(nil, data, shape.Attribute, key)
 		r.bytes = protowire.AppendTag(r.bytes, fieldRequestMessages, protowire.BytesType)
@@ -52,6 +63,9 @@ func newRequest(topic string, shape Shape, seed uint64) *request {
 		dataStart := len(r.bytes) + protowire.SizeTag(fieldMessageData) + protowire.SizeVarint(uint64(len(data)))
 		r.dataAt = append(r.dataAt, dataStart)
 		r.bytes = append(r.bytes, message...)
+		if key != "" {
+			r.keyAt = append(r.keyAt, len(r.bytes)-orderingKeyDigits) // it is the last field
+		}
 	}
 	r.encoded.Buffers = mem.BufferSlice{mem.SliceBuffer(r.bytes)}
 	return r
@@ -81,6 +95,15 @@ func appendMessage(dst, data []byte, attribute bool, orderingKey string) []byte 
 func (r *request) stampAll(first uint64, sentAt int64) {
 	for i, at := range r.dataAt {
 		stamp{number: first + uint64(i), sentAt: sentAt}.put(r.bytes[at:])
+	}
+}
+
+// stampKey gives all messages the key of that number. No call with this request may be in flight.
+func (r *request) stampKey(number int) {
+	for _, at := range r.keyAt {
+		for digit, rest := orderingKeyDigits-1, number; digit >= 0; digit, rest = digit-1, rest/10 {
+			r.bytes[at+digit] = byte('0' + rest%10)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,8 +56,12 @@ type pullStream struct {
 	stream  grpc.ClientStream
 	clock   clock
 	tracker *tracker
-	acks    chan *[]byte
+	order   *order // nil: messages have no keys
+	confirm bool   // acknowledgements are unary calls, and what they say counts
+	acks    chan ackBatch
 	numbers []uint64
+	keys    []int
+	refused error // by Receive
 	latency Histogram
 
 	countFrom atomic.Int64 // deliveries of messages sent before this time are not in latency
@@ -64,8 +69,13 @@ type pullStream struct {
 
 // Receive scans one response; gRPC calls it from RecvMsg, so only the receiver runs it.
 func (s *pullStream) Receive(data mem.BufferSlice) error {
+	s.refused = s.scan(data)
+	return s.refused
+}
+
+func (s *pullStream) scan(data mem.BufferSlice) error {
 	nanoseconds, now := s.clock.now(), time.Now()
-	s.numbers = s.numbers[:0]
+	s.numbers, s.keys = s.numbers[:0], s.keys[:0]
 	buffer := ackBuffers.Get(ackBufferBytes)
 	scanner := newDeliveryScanner(data, (*buffer)[:0])
 	sentAt, alike := int64(0), uint64(0)
@@ -78,6 +88,9 @@ func (s *pullStream) Receive(data mem.BufferSlice) error {
 			break
 		}
 		s.numbers = append(s.numbers, scanner.stamp.number)
+		if s.order != nil {
+			s.keys = append(s.keys, scanner.key)
+		}
 		if scanner.stamp.sentAt != sentAt { // messages of one call come together and share their time
 			s.record(sentAt, nanoseconds, alike)
 			sentAt, alike = scanner.stamp.sentAt, 0
@@ -86,14 +99,32 @@ func (s *pullStream) Receive(data mem.BufferSlice) error {
 	}
 	s.record(sentAt, nanoseconds, alike)
 	*buffer = scanner.acks
+	if s.order != nil {
+		if err := s.order.follow(s.keys, s.numbers); err != nil {
+			return err
+		}
+	}
 	if len(scanner.acks) > 0 {
+		batch := ackBatch{ids: buffer}
+		if s.confirm {
+			batch.numbers = slices.Clone(s.numbers)
+		}
 		select {
-		case s.acks <- buffer: // before the messages count as received: the last acknowledgement waits here when the run ends
+		case s.acks <- batch: // before the messages count as received: the last acknowledgement waits here when the run ends
 		case <-s.stream.Context().Done():
 			return s.stream.Context().Err()
 		}
 	}
+	if s.confirm {
+		return nil // they count once they are acknowledged for certain
+	}
 	return s.tracker.markAll(s.numbers, now)
+}
+
+// ackBatch is the acknowledgements of one response.
+type ackBatch struct {
+	ids     *[]byte  // encoded as in StreamingPullRequest.ack_ids, and in AcknowledgeRequest.ack_ids, whose number is the same
+	numbers []uint64 // the messages' numbers, in the same order; only with confirm
 }
 
 func (s *pullStream) record(sentAt, receivedAt int64, messages uint64) {
@@ -110,6 +141,9 @@ func (s *pullStream) receiveAll() error {
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
+		if s.refused != nil {
+			err = s.refused // gRPC has made a status of it
+		}
 		if err != nil {
 			return fmt.Errorf("streaming pull: %w", err)
 		}
@@ -120,11 +154,11 @@ func (s *pullStream) receiveAll() error {
 func (s *pullStream) sendAll(done <-chan struct{}) error {
 	for {
 		select {
-		case buffer, open := <-s.acks:
+		case batch, open := <-s.acks:
 			if !open {
 				return nil
 			}
-			if err := s.send(buffer); err != nil {
+			if err := s.send(batch.ids); err != nil {
 				return err
 			}
 		case <-done:
@@ -133,14 +167,24 @@ func (s *pullStream) sendAll(done <-chan struct{}) error {
 	}
 }
 
+// sendNothing tells the server that no more will come once done is closed.
+func (s *pullStream) sendNothing(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+		return s.stream.CloseSend()
+	case <-ctx.Done():
+		return nil
+	}
+}
+
 func (s *pullStream) sendRest() error {
 	for {
 		select {
-		case buffer, open := <-s.acks:
+		case batch, open := <-s.acks:
 			if !open {
 				return nil
 			}
-			if err := s.send(buffer); err != nil {
+			if err := s.send(batch.ids); err != nil {
 				return err
 			}
 		default:
@@ -156,12 +200,12 @@ func (s *pullStream) send(first *[]byte) error {
 gather:
 	for size < ackRequestBytesAim {
 		select {
-		case buffer, open := <-s.acks:
+		case batch, open := <-s.acks:
 			if !open {
 				break gather
 			}
-			size += len(*buffer)
-			request.Buffers = append(request.Buffers, mem.NewBuffer(buffer, ackBuffers))
+			size += len(*batch.ids)
+			request.Buffers = append(request.Buffers, mem.NewBuffer(batch.ids, ackBuffers))
 		default:
 			break gather
 		}
@@ -182,26 +226,51 @@ type subscriber struct {
 	cancel  context.CancelFunc
 }
 
+// reception says how a subscription's messages are received.
+type reception struct {
+	streams  int
+	flow     Flow // of each stream; zero = DefaultFlow
+	keys     int  // ordering keys, whose order is checked; 0 = none
+	confirm  bool // acknowledge as clients of exactly-once subscriptions do: see confirmAll
+	receipts bool // with confirm: first say that the messages have come
+}
+
 // subscribe opens the streams and begins to receive. The caller must call close.
-func (c *Client) subscribe(ctx context.Context, subscription string, streams, firstConnection int, flow Flow) (*subscriber, error) {
+func (c *Client) subscribe(ctx context.Context, subscription string, firstConnection int, how reception) (*subscriber, error) {
+	if how.flow == (Flow{}) {
+		how.flow = DefaultFlow()
+	}
+	var keys *order
+	if how.keys > 0 {
+		keys = newOrder(how.keys)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	group, ctx := errgroup.WithContext(ctx)
 	s := &subscriber{group: group, broken: ctx.Done(), finish: make(chan struct{}), cancel: cancel}
 	description := &grpc.StreamDesc{StreamName: "StreamingPull", ServerStreams: true, ClientStreams: true}
-	for i := range streams {
+	for i := range how.streams {
 		stream, err := c.connection(firstConnection+i).NewStream(ctx, description, streamMethod)
 		if err == nil {
-			opening := streamOpening(subscription, fmt.Sprintf("bench-%d", i), flow)
+			opening := streamOpening(subscription, fmt.Sprintf("bench-%d", i), how.flow)
 			err = stream.SendMsg(&Encoded{Buffers: mem.BufferSlice{mem.SliceBuffer(opening)}})
 		}
 		if err != nil {
 			cancel()
 			return nil, errors.Join(fmt.Errorf("open stream %d of %s: %w", i, subscription, err), ignoreCanceled(group.Wait()))
 		}
-		pull := &pullStream{stream: stream, clock: c.clock, tracker: &s.tracker, acks: make(chan *[]byte, ackBuffersWaiting)}
+		pull := &pullStream{stream: stream, clock: c.clock, tracker: &s.tracker, order: keys, confirm: how.confirm,
+			acks: make(chan ackBatch, ackBuffersWaiting)}
 		s.streams = append(s.streams, pull)
 		group.Go(pull.receiveAll)
-		group.Go(func() error { return pull.sendAll(s.finish) })
+		if !how.confirm {
+			group.Go(func() error { return pull.sendAll(s.finish) })
+			continue
+		}
+		group.Go(func() error { return pull.sendNothing(ctx, s.finish) })
+		for worker := range confirmersPerStream {
+			confirmer := &confirmer{conn: c.connection(firstConnection + i + worker), subscription: subscription, receipts: how.receipts, stream: pull}
+			group.Go(func() error { return confirmer.confirmAll(ctx, s.finish) })
+		}
 	}
 	return s, nil
 }

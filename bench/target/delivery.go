@@ -30,8 +30,8 @@ const (
 	cpuEndToEndBar      = 3.5
 )
 
-// withSubscriptions makes a topic with subscriptions for use.
-func (r *run) withSubscriptions(ctx context.Context, s *server, count int, use func(topic string, subscriptions []string) error) error {
+// withSubscriptions makes a topic with subscriptions for use; configure, which may be nil, says what they are like.
+func (r *run) withSubscriptions(ctx context.Context, s *server, count int, configure func(*pubsubpb.Subscription), use func(topic string, subscriptions []string) error) error {
 	name := project()
 	topic := load.TopicName(name, "topic")
 	if err := s.client.CreateTopic(ctx, topic); err != nil {
@@ -40,7 +40,12 @@ func (r *run) withSubscriptions(ctx context.Context, s *server, count int, use f
 	var subscriptions []string
 	for i := range count {
 		subscription := load.SubscriptionName(name, fmt.Sprintf("subscription-%d", i))
-		if err := s.client.CreateSubscription(ctx, &pubsubpb.Subscription{Name: subscription, Topic: topic}); err != nil {
+		settings := &pubsubpb.Subscription{}
+		if configure != nil {
+			configure(settings)
+		}
+		settings.Name, settings.Topic = subscription, topic
+		if err := s.client.CreateSubscription(ctx, settings); err != nil {
 			return err
 		}
 		subscriptions = append(subscriptions, subscription)
@@ -79,7 +84,7 @@ func (r *run) endToEnd(ctx context.Context) error {
 	text := "end to end, 100 × 1 KiB a call, 1 subscription over 2 streams, acked"
 	note := ""
 	err := r.with(ctx, r.openBroker, func(broker *server) error {
-		return r.withSubscriptions(ctx, broker, 1, func(topic string, subscriptions []string) error {
+		return r.withSubscriptions(ctx, broker, 1, nil, func(topic string, subscriptions []string) error {
 			m, end, err := r.deliver(ctx, broker, load.EndToEndWork{Topic: topic, Subscriptions: subscriptions,
 				Streams: endToEndStreams, Shape: batchShape, Duration: r.options.duration()}, text)
 			if err != nil {
@@ -107,7 +112,7 @@ func (r *run) fanOut(ctx context.Context) error {
 	text := "end to end, 4 subscriptions on the topic, acked"
 	note := ""
 	err := r.with(ctx, r.openBroker, func(broker *server) error {
-		return r.withSubscriptions(ctx, broker, fanOutTopicReaders, func(topic string, subscriptions []string) error {
+		return r.withSubscriptions(ctx, broker, fanOutTopicReaders, nil, func(topic string, subscriptions []string) error {
 			m, end, err := r.deliver(ctx, broker, load.EndToEndWork{Topic: topic, Subscriptions: subscriptions,
 				Streams: fanOutStreams, Shape: batchShape, Duration: r.options.duration()}, text)
 			if err != nil {
@@ -159,7 +164,7 @@ func (r *run) memory(ctx context.Context) error {
 	duration := r.options.memoryDuration()
 	var samples []int64
 	err := r.with(ctx, r.openBroker, func(broker *server) error {
-		return r.withSubscriptions(ctx, broker, 1, func(topic string, subscriptions []string) (err error) {
+		return r.withSubscriptions(ctx, broker, 1, nil, func(topic string, subscriptions []string) (err error) {
 			samples, err = r.sampled(ctx, broker, func(ctx context.Context) error {
 				_, _, err := r.deliver(ctx, broker, load.EndToEndWork{Topic: topic, Subscriptions: subscriptions,
 					Streams: endToEndStreams, Shape: batchShape, Duration: duration}, "")

@@ -56,7 +56,7 @@ func (r *run) paced(ctx context.Context) error {
 		if err := r.measureSync(ctx); err != nil {
 			return err
 		}
-		err := r.withSubscriptions(ctx, broker, 1, func(topic string, subscriptions []string) (err error) {
+		err := r.withSubscriptions(ctx, broker, 1, nil, func(topic string, subscriptions []string) (err error) {
 			result, err = r.pace(ctx, broker, topic, subscriptions[0], text)
 			return err
 		})

@@ -115,7 +115,7 @@ func (r *run) emulator(ctx context.Context) error {
 
 func (r *run) emulatorPaced(ctx context.Context, s *server) error {
 	text := fmt.Sprintf("paced %d msg/s of 1 KiB, one a call", perSecondPaced)
-	return r.withSubscriptions(ctx, s, 1, func(topic string, subscriptions []string) error {
+	return r.withSubscriptions(ctx, s, 1, nil, func(topic string, subscriptions []string) error {
 		_, err := r.pace(ctx, s, topic, subscriptions[0], text)
 		return err
 	})
@@ -123,7 +123,7 @@ func (r *run) emulatorPaced(ctx context.Context, s *server) error {
 
 // emulatorEndToEnd bounds the messages: it delivers far more slowly than it accepts, and would drain for minutes.
 func (r *run) emulatorEndToEnd(ctx context.Context, s *server) error {
-	return r.withSubscriptions(ctx, s, 1, func(topic string, subscriptions []string) error {
+	return r.withSubscriptions(ctx, s, 1, nil, func(topic string, subscriptions []string) error {
 		text := fmt.Sprintf("end to end, %d messages of 1 KiB, 100 a call, 1 subscription over 2 streams, acked", emulatorDrain)
 		m, _, err := r.deliver(ctx, s, load.EndToEndWork{Topic: topic, Subscriptions: subscriptions, Streams: endToEndStreams,
 			Shape: batchShape, Messages: emulatorDrain, Duration: r.options.duration()}, text)

@@ -38,6 +38,8 @@ func targets() []target {
 		{"T5", (*run).paced},
 		{"T7", (*run).cpu},
 		{"T9", (*run).memory},
+		{"T11", (*run).ordered},
+		{"T12", (*run).exactlyOnce},
 		{"T13", (*run).manyTopics},
 		{"jetstream", (*run).jetStream},
 		{"emulator", (*run).emulator},
