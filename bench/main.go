@@ -135,6 +135,7 @@ func parse(arguments []string, stderr io.Writer) (options target.Options, out ou
 	flags.IntVar(&options.Connections, "connections", target.ConnectionsDefault, "`n` connections to each server")
 	flags.IntVar(&options.InFlight, "in-flight", target.InFlightDefault, "`n` calls of 100 messages at a time")
 	flags.IntVar(&options.Pairs, "pairs", target.PairsDefault, "`n` topics with a subscription each in T13")
+	flags.IntVar(&options.Backlog, "backlog", target.BacklogDefault, "`n` messages in T10, in thousands")
 	flags.IntVar(&settleSeconds, "settle", int(target.SettleMaxDefault/time.Second), "wait at most so many `seconds` for memory to settle in T13")
 	flags.StringVar(&out.profile, "cpuprofile", "", "write the generator's own CPU profile to this `file`")
 	flags.StringVar(&out.format, "output", "table", "`format` of the result: table or json")

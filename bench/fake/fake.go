@@ -173,7 +173,7 @@ func (s *Server) Publish(_ context.Context, r *pubsubpb.PublishRequest) (*pubsub
 		if s.arrived == s.faults.LoseMessage {
 			continue
 		}
-		received := &pubsubpb.ReceivedMessage{AckId: fmt.Sprint("ack-", s.arrived), Message: message}
+		received := &pubsubpb.ReceivedMessage{AckId: fmt.Sprintf("ack-%09d", s.arrived), Message: message}
 		for _, name := range subscriptions {
 			b := s.subscriptions[name]
 			b.waiting = append(b.waiting, received)

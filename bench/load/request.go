@@ -125,12 +125,12 @@ func Payload(n int, seed uint64) []byte {
 }
 
 // streamOpening encodes the first request of a StreamingPull.
-func streamOpening(subscription, clientID string, flow Flow) []byte {
+func streamOpening(subscription, clientID string, deadlineSeconds int, flow Flow) []byte {
 	var b []byte
 	b = protowire.AppendTag(b, fieldStreamSubscription, protowire.BytesType)
 	b = protowire.AppendString(b, subscription)
 	b = protowire.AppendTag(b, fieldStreamDeadline, protowire.VarintType)
-	b = protowire.AppendVarint(b, streamDeadlineSeconds)
+	b = protowire.AppendVarint(b, uint64(deadlineSeconds))
 	b = protowire.AppendTag(b, fieldStreamClientID, protowire.BytesType)
 	b = protowire.AppendString(b, clientID)
 	b = protowire.AppendTag(b, fieldStreamMessagesMax, protowire.VarintType)

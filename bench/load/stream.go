@@ -56,8 +56,9 @@ type pullStream struct {
 	stream  grpc.ClientStream
 	clock   clock
 	tracker *tracker
-	order   *order // nil: messages have no keys
-	confirm bool   // acknowledgements are unary calls, and what they say counts
+	keep    func(acks []byte, numbers []uint64) error // instead of acknowledging; nil: acknowledge
+	order   *order                                    // nil: messages have no keys
+	confirm bool                                      // acknowledgements are unary calls, and what they say counts
 	acks    chan ackBatch
 	numbers []uint64
 	keys    []int
@@ -103,6 +104,14 @@ func (s *pullStream) scan(data mem.BufferSlice) error {
 		if err := s.order.follow(s.keys, s.numbers); err != nil {
 			return err
 		}
+	}
+	if s.keep != nil {
+		err := s.keep(scanner.acks, s.numbers)
+		ackBuffers.Put(buffer)
+		if err != nil {
+			return err
+		}
+		return s.tracker.markAll(s.numbers, now)
 	}
 	if len(scanner.acks) > 0 {
 		batch := ackBatch{ids: buffer}
@@ -229,16 +238,21 @@ type subscriber struct {
 // reception says how a subscription's messages are received.
 type reception struct {
 	streams  int
+	deadline int  // seconds; 0 = streamDeadlineSeconds
 	flow     Flow // of each stream; zero = DefaultFlow
 	keys     int  // ordering keys, whose order is checked; 0 = none
 	confirm  bool // acknowledge as clients of exactly-once subscriptions do: see confirmAll
 	receipts bool // with confirm: first say that the messages have come
+	keep     func(acks []byte, numbers []uint64) error
 }
 
 // subscribe opens the streams and begins to receive. The caller must call close.
 func (c *Client) subscribe(ctx context.Context, subscription string, firstConnection int, how reception) (*subscriber, error) {
 	if how.flow == (Flow{}) {
 		how.flow = DefaultFlow()
+	}
+	if how.deadline == 0 {
+		how.deadline = streamDeadlineSeconds
 	}
 	var keys *order
 	if how.keys > 0 {
@@ -251,14 +265,14 @@ func (c *Client) subscribe(ctx context.Context, subscription string, firstConnec
 	for i := range how.streams {
 		stream, err := c.connection(firstConnection+i).NewStream(ctx, description, streamMethod)
 		if err == nil {
-			opening := streamOpening(subscription, fmt.Sprintf("bench-%d", i), how.flow)
+			opening := streamOpening(subscription, fmt.Sprintf("bench-%d", i), how.deadline, how.flow)
 			err = stream.SendMsg(&Encoded{Buffers: mem.BufferSlice{mem.SliceBuffer(opening)}})
 		}
 		if err != nil {
 			cancel()
 			return nil, errors.Join(fmt.Errorf("open stream %d of %s: %w", i, subscription, err), ignoreCanceled(group.Wait()))
 		}
-		pull := &pullStream{stream: stream, clock: c.clock, tracker: &s.tracker, order: keys, confirm: how.confirm,
+		pull := &pullStream{stream: stream, clock: c.clock, tracker: &s.tracker, keep: how.keep, order: keys, confirm: how.confirm,
 			acks: make(chan ackBatch, ackBuffersWaiting)}
 		s.streams = append(s.streams, pull)
 		group.Go(pull.receiveAll)

@@ -72,6 +72,14 @@ func (t *tracker) progress() (unique, duplicates uint64, lastNew time.Time) {
 	return t.unique, t.duplicates, t.lastNew
 }
 
+// has says whether the message came.
+func (t *tracker) has(number uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	word := number / 64
+	return word < uint64(len(t.seen)) && t.seen[word]&(1<<(number%64)) != 0
+}
+
 // complete says whether exactly the numbers 0 to published-1 came. A number at or beyond published was never accepted.
 func (t *tracker) complete(published uint64) bool {
 	t.mu.Lock()

@@ -181,7 +181,7 @@ func TestRequestDecodesToWhatTheShapeSays(t *testing.T) {
 
 func TestStreamOpeningDecodes(t *testing.T) {
 	got := &pubsubpb.StreamingPullRequest{}
-	if err := proto.Unmarshal(streamOpening("projects/p/subscriptions/s", "me", Flow{MessagesMax: 5, BytesMax: 6}), got); err != nil {
+	if err := proto.Unmarshal(streamOpening("projects/p/subscriptions/s", "me", streamDeadlineSeconds, Flow{MessagesMax: 5, BytesMax: 6}), got); err != nil {
 		t.Fatal(err)
 	}
 	want := &pubsubpb.StreamingPullRequest{Subscription: "projects/p/subscriptions/s", ClientId: "me",

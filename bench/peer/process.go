@@ -73,11 +73,19 @@ func (p *Process) Stop() error {
 		return nil
 	case <-timer.C:
 	}
+	if err := p.Kill(); err != nil {
+		return err
+	}
+	return fmt.Errorf("%s did not end within %v and was killed", p.Name, stopMax)
+}
+
+// Kill ends the process without a warning, as a crash would, and waits until it is gone.
+func (p *Process) Kill() error {
 	if err := p.command.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("kill %s: %w", p.Name, err)
 	}
 	<-p.exited
-	return fmt.Errorf("%s did not end within %v and was killed", p.Name, stopMax)
+	return nil
 }
 
 func (p *Process) ending() error {

@@ -30,6 +30,7 @@ type Options struct {
 	Connections int           // of the generator to each server
 	InFlight    int           // calls of 100 messages
 	Pairs       int           // of a topic and a subscription in T13
+	Backlog     int           // messages in T10; a multiple of backlogPerCall
 	SettleMax   time.Duration // T13 waits at most so long for freed memory to go back
 
 	Progress io.Writer // a line a step
@@ -43,6 +44,7 @@ const (
 	ConnectionsDefault    = 4
 	InFlightDefault       = 32
 	PairsDefault          = 100_000
+	BacklogDefault        = 10_000_000
 	SettleMaxDefault      = 150 * time.Second // longer than the two minutes after which Go collects garbage unasked
 )
 
@@ -58,6 +60,9 @@ func (o *Options) validate() error {
 	if o.Duration < 0 || o.Rounds < 1 || o.Connections < 1 || o.InFlight < 1 || o.Pairs < 1 {
 		return fmt.Errorf("duration %v, rounds %d, connections %d, in flight %d, pairs %d: none may be below 1",
 			o.Duration, o.Rounds, o.Connections, o.InFlight, o.Pairs)
+	}
+	if o.Backlog < 1 || o.Backlog%backlogPerCall != 0 {
+		return fmt.Errorf("backlog %d: must be a multiple of %d", o.Backlog, backlogPerCall)
 	}
 	if slices.Contains(o.Only, "emulator") && o.EmulatorJar == "" {
 		return fmt.Errorf("the emulator is asked for, and its jar is not given")

@@ -38,6 +38,7 @@ func targets() []target {
 		{"T5", (*run).paced},
 		{"T7", (*run).cpu},
 		{"T9", (*run).memory},
+		{"T10", (*run).backlog},
 		{"T11", (*run).ordered},
 		{"T12", (*run).exactlyOnce},
 		{"T13", (*run).manyTopics},
@@ -220,12 +221,27 @@ func (r *run) openBroker(ctx context.Context, s *server) error {
 		return fmt.Errorf("make a data directory: %w", err)
 	}
 	s.data = data
-	broker := peer.Posthaste{Binary: r.binary, Data: filepath.Join(data, "data"), Arguments: r.options.ServeArguments}
+	return r.startBroker(ctx, s)
+}
+
+// startBroker starts a broker on the server's directory and connects to it.
+func (r *run) startBroker(ctx context.Context, s *server) (err error) {
+	broker := peer.Posthaste{Binary: r.binary, Data: filepath.Join(s.data, "data"), Arguments: r.options.ServeArguments}
 	if s.process, s.started, err = broker.Start(ctx); err != nil {
 		return err
 	}
 	s.pid = s.process.Pid
 	return r.connect(ctx, s, s.process.Address)
+}
+
+// crash kills a broker of ours and starts it again; s.started is how long that start took.
+func (r *run) crash(ctx context.Context, s *server) error {
+	err := errors.Join(s.client.Close(), s.process.Kill())
+	s.client, s.process = nil, nil
+	if err != nil {
+		return err
+	}
+	return r.startBroker(ctx, s)
 }
 
 // build makes the binary once.
