@@ -26,3 +26,6 @@ func (b *Broker) intakeOf(config *pubsubpb.Topic) (stages []stage) {
 	}
 	return stages
 }
+
+// Transforms runs message transforms, those of no resource too.
+func (b *Broker) Transforms() transform.Runner { return b.runner }

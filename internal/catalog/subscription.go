@@ -36,7 +36,7 @@ var subscriptionKind = kind[*pubsubpb.Subscription]{
 		{name: "topic_message_retention_duration", use: ignored},
 		{name: "state", use: ignored},
 		{name: "analytics_hub_subscription_info", use: ignored},
-		{name: "message_transforms", settle: func(s *pubsubpb.Subscription) error { return checkTransforms(s.MessageTransforms) }},
+		{name: "message_transforms", settle: func(s *pubsubpb.Subscription) error { return CheckTransforms(s.MessageTransforms) }},
 		{name: "tags", use: ignored},
 	},
 	whole: settleWhole,

@@ -23,7 +23,7 @@ var topicKind = kind[*pubsubpb.Topic]{
 		{name: "message_retention_duration", settle: checkTopicRetention},
 		{name: "state", use: ignored},
 		{name: "ingestion_data_source_settings", settle: func(t *pubsubpb.Topic) error { return settleIngestion(t.IngestionDataSourceSettings) }},
-		{name: "message_transforms", settle: func(t *pubsubpb.Topic) error { return checkTransforms(t.MessageTransforms) }},
+		{name: "message_transforms", settle: func(t *pubsubpb.Topic) error { return CheckTransforms(t.MessageTransforms) }},
 		{name: "tags", use: ignored},
 	},
 	whole: func(t *pubsubpb.Topic) error {

@@ -8,9 +8,9 @@ import (
 	"github.com/posthaste-io/posthaste/internal/limit"
 )
 
-// checkTransforms holds the transforms of a topic or a subscription against the rules that need no JavaScript engine: each does something,
+// CheckTransforms holds the transforms of a topic or a subscription against the rules that need no JavaScript engine: each does something,
 // few enough are enabled, and the functions' names differ within the resource, disabled ones included.
-func checkTransforms(transforms []*pubsubpb.MessageTransform) error {
+func CheckTransforms(transforms []*pubsubpb.MessageTransform) error {
 	enabled, names := 0, make(map[string]bool)
 	for _, transform := range transforms {
 		if !transform.Disabled {

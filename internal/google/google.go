@@ -46,13 +46,14 @@ func ServerOptions() []grpc.ServerOption {
 	}
 }
 
-// Register makes the services of google.pubsub.v1, and google.iam.v1.IAMPolicy, available on s.
+// Register makes the services of google.pubsub.v1, google.iam.v1.IAMPolicy and the tester of message transforms, available on s.
 func Register(s grpc.ServiceRegistrar, b *broker.Broker) {
 	front := &server{broker: b}
 	s.RegisterService(&publisher, front)
 	s.RegisterService(&subscriber, front)
 	s.RegisterService(&schemaService, front)
 	s.RegisterService(&accessPolicy, front)
+	s.RegisterService(&transformTester, front)
 	s.RegisterService(olderService(&publisher), front)
 	s.RegisterService(olderService(&subscriber), front)
 }

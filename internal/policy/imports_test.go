@@ -61,7 +61,9 @@ var order = []row{
 	{"internal/google/v1beta2pb", "google.golang.org/protobuf/..."},
 	{"internal/oidc", "internal/clock github.com/go-jose/go-jose/v4/..."},
 	{"internal/push", "internal/broker internal/lease internal/wire internal/limit internal/clock " + api},
-	{"internal/google", "internal/iam internal/google/v1beta2pb cloud.google.com/go/iam/apiv1/iampb internal/broker internal/catalog internal/wire internal/limit google.golang.org/grpc/... google.golang.org/genproto/googleapis/rpc/errdetails " + api},
+	{"internal/google/transformpb", "google.golang.org/genproto/googleapis/... google.golang.org/protobuf/... cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"},
+	{"internal/google/transformpb/dependencies", "google.golang.org/genproto/googleapis/... google.golang.org/protobuf/... cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"},
+	{"internal/google", "internal/google/transformpb internal/transform google.golang.org/genproto/googleapis/rpc/status internal/iam internal/google/v1beta2pb cloud.google.com/go/iam/apiv1/iampb internal/broker internal/catalog internal/wire internal/limit google.golang.org/grpc/... google.golang.org/genproto/googleapis/rpc/errdetails " + api},
 
 	{"internal/wipe", "google.golang.org/grpc/codes google.golang.org/grpc/status"},
 	{"internal/rest", "internal/wire internal/limit google.golang.org/grpc google.golang.org/grpc/mem google.golang.org/genproto/googleapis/... " + api},
