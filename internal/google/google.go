@@ -8,7 +8,6 @@ package google
 import (
 	"context"
 	"errors"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -39,10 +38,16 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.WriteBufferSize(128 << 10),
 		// Goroutines that are used again keep the stack that a call needs; growing it for each call costs a fifth of a small publish.
 		grpc.NumStreamWorkers(256),
-		grpc.MaxConcurrentStreams(10_000),
-		// Clients ping idle connections; anything slower than a ping each second is honest.
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
+		grpc.MaxConcurrentStreams(limit.GRPCStreamsMax),
+		grpc.MaxHeaderListSize(limit.GRPCHeaderBytesMax),
+		grpc.ConnectionTimeout(limit.GRPCHandshakeTimeMax),
+		grpc.RPCDecompressor(newGunzip()),
+		// Clients ping idle connections.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: limit.GRPCPingEveryMin, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: limit.GRPCQuietTimeMax, Timeout: limit.GRPCPongTimeMax,
+			MaxConnectionIdle: limit.GRPCIdleTimeMax, MaxConnectionAge: limit.GRPCConnectionAgeMax,
+		}),
 	}
 }
 
