@@ -42,6 +42,7 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.MaxHeaderListSize(limit.GRPCHeaderBytesMax),
 		grpc.ConnectionTimeout(limit.GRPCHandshakeTimeMax),
 		grpc.RPCDecompressor(newGunzip()),
+		grpc.InTapHandle(awaitRequests()),
 		// Clients ping idle connections.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: limit.GRPCPingEveryMin, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
@@ -67,7 +68,7 @@ func Register(s grpc.ServiceRegistrar, b *broker.Broker) {
 func method[Request, Response any](name string, serve func(*server, context.Context, *Request) (*Response, error)) grpc.MethodDesc {
 	return grpc.MethodDesc{MethodName: name, Handler: func(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 		request := new(Request)
-		if err := wire.Receive(decode, request); err != nil {
+		if err := wire.Receive(within(ctx, decode), request); err != nil {
 			return nil, refusal(err)
 		}
 		response, err := serve(srv.(*server), ctx, request)
@@ -82,7 +83,7 @@ func method[Request, Response any](name string, serve func(*server, context.Cont
 func rawMethod(name string, serve func(*server, context.Context, []byte) (*wire.Raw, error)) grpc.MethodDesc {
 	return grpc.MethodDesc{MethodName: name, Handler: func(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 		var request wire.Raw
-		if err := decode(&request); err != nil {
+		if err := receive(ctx, decode, &request); err != nil {
 			return nil, err
 		}
 		defer request.Free()

@@ -35,7 +35,7 @@ func streamingPull(srv any, stream grpc.ServerStream) error {
 	var first wire.StreamingPull
 	var raw wire.Raw
 	defer raw.Free()
-	if err := stream.RecvMsg(&raw); err != nil {
+	if err := receive(stream.Context(), stream.RecvMsg, &raw); err != nil {
 		if errors.Is(err, io.EOF) {
 			return nil // opened and closed without a word
 		}

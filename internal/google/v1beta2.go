@@ -53,7 +53,7 @@ func typeOf(m protoreflect.MessageDescriptor) protoreflect.MessageType {
 func olderMethod(now *grpc.MethodDesc, request, response protoreflect.MessageType) grpc.MethodDesc {
 	handle := func(srv any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
 		var raw wire.Raw
-		if err := decode(&raw); err != nil {
+		if err := receive(ctx, decode, &raw); err != nil {
 			return nil, err
 		}
 		defer raw.Free()
