@@ -171,7 +171,7 @@ func (a *attacker) element(m protoreflect.Message, field protoreflect.FieldDescr
 // request is an invented request, and what it is on the wire. Nothing in it waits for messages.
 func (a *attacker) request(t *testing.T, rpc protoreflect.MethodDescriptor) (proto.Message, []byte) {
 	t.Helper()
-	m := newMessage(t, rpc.Input())
+	m := newMessage(rpc.Input())
 	a.invent(m.ProtoReflect(), 4)
 	if wait := rpc.Input().Fields().ByName("return_immediately"); wait != nil {
 		m.ProtoReflect().Set(wait, protoreflect.ValueOfBool(true))
@@ -247,7 +247,7 @@ func judge(t *testing.T, what string, err error, request []byte) {
 func TestNoRequestMakesTheBrokerBlameItself(t *testing.T) {
 	t.Parallel()
 	a := common(t).attacker(t, 1)
-	for _, rpc := range surface() {
+	for _, rpc := range surface(t) {
 		for _, request := range [][]byte{nil, {0}, {0x0a}, {0x0a, 0x01, 0xff}, {0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f}, []byte("{}"), {0x0b}, {0x0c}, make([]byte, 300_000)} {
 			judge(t, full(rpc), a.call(rpc, request), request)
 		}
@@ -268,7 +268,7 @@ var moment = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`)
 func TestBothFormsRefuseAlike(t *testing.T) {
 	t.Parallel()
 	a := common(t).attacker(t, 2)
-	for _, rpc := range surface() {
+	for _, rpc := range surface(t) {
 		compared := 0
 		for _, form := range httpForms(rpc) {
 			for range 120 {
@@ -327,7 +327,7 @@ func TestNoBodyMakesTheBrokerBlameItself(t *testing.T) {
 		`{"maxMessages":9223372036854775808}`, `{"ackDeadlineSeconds":1.5}`, `{"messageRetentionDuration":"1h"}`, `{"messageRetentionDuration":"999999999999s"}`,
 		`{"time":"tomorrow"}`, `{"time":"0000-00-00T00:00:00Z"}`, strings.Repeat(`{"topic":`, 5_000), strings.Repeat("[", 100_000), `{"policy":{"etag":"*"}}`,
 	}
-	for _, rpc := range surface() {
+	for _, rpc := range surface(t) {
 		for _, form := range httpForms(rpc) {
 			found := variable.FindStringSubmatch(form.path)
 			for _, id := range []string{"t-x", "s-x", "none", "1", "%00", "%ff", "%2F", "a%20b", strings.Repeat("x", 5_000)} {

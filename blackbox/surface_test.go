@@ -1,28 +1,45 @@
 package blackbox
 
 import (
+	"context"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"cloud.google.com/go/iam/apiv1/iampb"
 	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/bufbuild/protocompile"
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
-
-	"github.com/posthaste-io/posthaste/internal/google/v1beta2pb"
+	"google.golang.org/protobuf/types/dynamicpb"
 )
 
+// olderDefinition is google.pubsub.v1beta2, which Google publishes no more.
+var olderDefinition = sync.OnceValues(func() (protoreflect.FileDescriptor, error) {
+	source := &protocompile.SourceResolver{ImportPaths: []string{filepath.Join("..", "internal", "google", "v1beta2pb")}}
+	files, err := (&protocompile.Compiler{Resolver: protocompile.WithStandardImports(source)}).Compile(context.Background(), "pubsub.proto")
+	if err != nil {
+		return nil, err
+	}
+	return files[0], nil
+})
+
 // surface is every RPC of the services that the broker serves, as their definitions list them.
-func surface() []protoreflect.MethodDescriptor {
+func surface(t *testing.T) []protoreflect.MethodDescriptor {
+	t.Helper()
+	older, err := olderDefinition()
+	if err != nil {
+		t.Fatal(err)
+	}
 	var all []protoreflect.MethodDescriptor
 	for _, file := range []protoreflect.FileDescriptor{
-		pb.File_google_pubsub_v1_pubsub_proto, pb.File_google_pubsub_v1_schema_proto,
-		iampb.File_google_iam_v1_iam_policy_proto, v1beta2pb.File_v1beta2pb_pubsub_proto,
+		pb.File_google_pubsub_v1_pubsub_proto, pb.File_google_pubsub_v1_schema_proto, iampb.File_google_iam_v1_iam_policy_proto, older,
 	} {
 		for i := range file.Services().Len() {
 			methods := file.Services().Get(i).Methods()
@@ -39,13 +56,11 @@ func full(rpc protoreflect.MethodDescriptor) string {
 	return "/" + string(rpc.Parent().FullName()) + "/" + string(rpc.Name())
 }
 
-func newMessage(t *testing.T, of protoreflect.MessageDescriptor) proto.Message {
-	t.Helper()
-	kind, err := protoregistry.GlobalTypes.FindMessageByName(of.FullName())
-	if err != nil {
-		t.Fatal(err)
+func newMessage(of protoreflect.MessageDescriptor) proto.Message {
+	if kind, err := protoregistry.GlobalTypes.FindMessageByName(of.FullName()); err == nil {
+		return kind.New().Interface()
 	}
-	return kind.New().Interface()
+	return dynamicpb.NewMessage(of)
 }
 
 // httpForm is one way to make a call over HTTP.
