@@ -1,5 +1,6 @@
 // Package fake is a small Pub/Sub server in memory, made for testing the load generator: it delivers everything once, and can be told
-// to misbehave. It knows topics, subscriptions, Publish, StreamingPull, Acknowledge and ModifyAckDeadline, and nothing else.
+// to misbehave. It knows topics, subscriptions, Publish, StreamingPull, Acknowledge,
+// ModifyAckDeadline and Seek, and nothing else. What is nacked on a stream goes to the dead letter topic at once.
 package fake
 
 import (
@@ -48,7 +49,16 @@ type Server struct {
 // backlog is what one subscription has to deliver.
 type backlog struct {
 	waiting []*pubsubpb.ReceivedMessage
-	grown   chan struct{} // closed and replaced whenever something was added
+	all     map[string]*pubsubpb.ReceivedMessage // by ack id, whatever has become of them
+	grown   chan struct{}                        // closed and replaced whenever something was added
+	dead    string                               // dead letter topic
+}
+
+func (b *backlog) add(message *pubsubpb.ReceivedMessage) {
+	b.waiting = append(b.waiting, message)
+	b.all[message.AckId] = message
+	close(b.grown)
+	b.grown = make(chan struct{})
 }
 
 // Start serves on a free loopback port until Stop.
@@ -108,6 +118,20 @@ func (s *Server) ModifyAckDeadline(_ context.Context, r *pubsubpb.ModifyAckDeadl
 	return &emptypb.Empty{}, nil
 }
 
+// Seek delivers everything again, whatever the time.
+func (s *Server) Seek(_ context.Context, r *pubsubpb.SeekRequest) (*pubsubpb.SeekResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.subscriptions[r.Subscription]
+	if b == nil || r.GetTime() == nil {
+		return nil, status.Error(codes.InvalidArgument, "no subscription, or no time")
+	}
+	for _, message := range b.all {
+		b.add(message)
+	}
+	return &pubsubpb.SeekResponse{}, nil
+}
+
 // Resources is how many topics and subscriptions there are.
 func (s *Server) Resources() int {
 	s.mu.Lock()
@@ -133,7 +157,8 @@ func (s *Server) CreateSubscription(_ context.Context, r *pubsubpb.Subscription)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.topics[r.Topic] = append(s.topics[r.Topic], r.Name)
-	s.subscriptions[r.Name] = &backlog{grown: make(chan struct{})}
+	s.subscriptions[r.Name] = &backlog{grown: make(chan struct{}), all: map[string]*pubsubpb.ReceivedMessage{},
+		dead: r.GetDeadLetterPolicy().GetDeadLetterTopic()}
 	return r, nil
 }
 
@@ -176,12 +201,10 @@ func (s *Server) Publish(_ context.Context, r *pubsubpb.PublishRequest) (*pubsub
 		received := &pubsubpb.ReceivedMessage{AckId: fmt.Sprintf("ack-%09d", s.arrived), Message: message}
 		for _, name := range subscriptions {
 			b := s.subscriptions[name]
-			b.waiting = append(b.waiting, received)
+			b.add(received)
 			if s.arrived == s.faults.RepeatMessage {
-				b.waiting = append(b.waiting, proto.CloneOf(received))
+				b.add(proto.CloneOf(received))
 			}
-			close(b.grown)
-			b.grown = make(chan struct{})
 		}
 	}
 	return reply, nil
@@ -209,6 +232,13 @@ func (s *Server) StreamingPull(stream pubsubpb.Subscriber_StreamingPullServer) e
 			}
 			s.mu.Lock()
 			s.acked += len(request.AckIds)
+			for i, seconds := range request.ModifyDeadlineSeconds {
+				if message := b.all[request.ModifyDeadlineAckIds[i]]; seconds == 0 && message != nil {
+					for _, name := range s.topics[b.dead] {
+						s.subscriptions[name].add(message)
+					}
+				}
+			}
 			s.mu.Unlock()
 		}
 	})

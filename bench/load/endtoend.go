@@ -19,6 +19,8 @@ type EndToEndWork struct {
 	Flow          Flow     // of each stream; zero = DefaultFlow
 	Shape         Shape    // with ordering keys, subscriptions are ordered, and the order is checked
 	Confirm       bool     // subscriptions are exactly-once: a message counts when its acknowledgement was confirmed, and must come once
+	PoisonEvery   uint64   // 0 = none; else every such message fails until it is a dead letter
+	DeadLetters   string   // with PoisonEvery: a subscription of the dead letter topic, which must get exactly those
 	Receipts      bool     // with Confirm: first confirm that the message has come, as Google's clients do
 	InFlight      int
 	Duration      time.Duration // of publishing
@@ -52,9 +54,16 @@ func (c *Client) EndToEnd(ctx context.Context, work EndToEndWork) (result *EndTo
 	p.limit = work.Messages
 	p.measuring.Store(true)
 	d, err := c.openDrain(ctx, work.Subscriptions, reception{streams: work.Streams, flow: work.Flow, keys: work.Shape.OrderingKeys,
-		confirm: work.Confirm, receipts: work.Receipts})
+		confirm: work.Confirm, receipts: work.Receipts, poisonEvery: work.PoisonEvery})
 	if err != nil {
 		return nil, fmt.Errorf("end to end: %w", err)
+	}
+	if work.PoisonEvery > 0 {
+		letters, err := c.subscribe(ctx, work.DeadLetters, 0, reception{streams: 1})
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("end to end: %w", err), d.close())
+		}
+		d.letters, d.poisonEvery = letters, work.PoisonEvery
 	}
 	start := time.Now()
 	timer := time.AfterFunc(work.Duration, p.stop)
@@ -82,6 +91,8 @@ func (c *Client) EndToEnd(ctx context.Context, work EndToEndWork) (result *EndTo
 type drain struct {
 	subscribers []*subscriber
 	names       []string
+	letters     *subscriber // of the dead letter topic; nil without poison
+	poisonEvery uint64
 }
 
 // openDrain opens every stream.
@@ -110,12 +121,40 @@ func (d *drain) wait(ctx context.Context, published uint64, stallMax time.Durati
 			return fmt.Errorf("subscription %s: %w: other messages came in their place", d.names[i], ErrLost)
 		}
 	}
+	return d.waitLetters(ctx, published, stallMax)
+}
+
+// waitLetters returns once exactly the messages that always fail have become dead letters.
+func (d *drain) waitLetters(ctx context.Context, published uint64, stallMax time.Duration) error {
+	if d.letters == nil {
+		return nil
+	}
+	if err := d.letters.wait(ctx, (published+d.poisonEvery-1)/d.poisonEvery, stallMax); err != nil {
+		return fmt.Errorf("dead letters: %w", err)
+	}
+	for number := uint64(0); number < published; number += d.poisonEvery {
+		if !d.letters.tracker.has(number) {
+			return fmt.Errorf("dead letters: %w: another message came in the place of %d", ErrLost, number)
+		}
+	}
 	return nil
 }
 
-// wait looks at the progress once per stallMax: a subscription that moves, however slowly, is not given up.
-func (s *subscriber) wait(ctx context.Context, published uint64, stallMax time.Duration) error {
-	reached := s.tracker.expect(published)
+// wait returns once so many different messages have come.
+func (s *subscriber) wait(ctx context.Context, messages uint64, stallMax time.Duration) error {
+	err := s.tracker.wait(ctx, messages, stallMax, s.broken)
+	if errors.Is(err, errBroken) {
+		return s.failure()
+	}
+	return err
+}
+
+var errBroken = errors.New("the streams are broken")
+
+// wait looks at the progress once per stallMax: a subscription that moves, however slowly, is not given up. It fails with errBroken when
+// that is closed.
+func (t *tracker) wait(ctx context.Context, messages uint64, stallMax time.Duration, broken <-chan struct{}) error {
+	reached := t.expect(messages)
 	ticker := time.NewTicker(stallMax)
 	defer ticker.Stop()
 	before := uint64(0)
@@ -123,14 +162,14 @@ func (s *subscriber) wait(ctx context.Context, published uint64, stallMax time.D
 		select {
 		case <-reached:
 			return nil
-		case <-s.broken:
-			return s.failure()
+		case <-broken:
+			return errBroken
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-ticker.C:
-			unique, _, _ := s.tracker.progress()
+			unique, _, _ := t.progress()
 			if unique == before {
-				return fmt.Errorf("%w: %d of %d came, nothing for %v", ErrLost, unique, published, stallMax)
+				return fmt.Errorf("%w: %d of %d came, nothing for %v", ErrLost, unique, messages, stallMax)
 			}
 			before = unique
 		}
@@ -152,6 +191,9 @@ func (d *drain) close() error {
 	for _, s := range d.subscribers {
 		all = errors.Join(all, s.close())
 	}
+	if d.letters != nil {
+		all = errors.Join(all, d.letters.close())
+	}
 	return all
 }
 
@@ -163,6 +205,10 @@ func (d *drain) addTo(r *EndToEndResult, start time.Time) {
 		r.Duplicates += duplicates
 		r.Elapsed = max(r.Elapsed, lastNew.Sub(start))
 		r.Latency.Merge(s.latency())
+	}
+	if d.letters != nil {
+		_, _, lastNew := d.letters.tracker.progress()
+		r.Elapsed = max(r.Elapsed, lastNew.Sub(start))
 	}
 	r.Elapsed = max(r.Elapsed, r.PublishElapsed)
 }

@@ -46,18 +46,8 @@ func (c *Client) Publish(ctx context.Context, work PublishWork) (*PublishResult,
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.run(ctx) })
 	var elapsed time.Duration
-	group.Go(func() error {
-		defer p.stop()
-		if err := pause(ctx, work.Warmup); err != nil {
-			return err
-		}
-		edge(work.Edge)
-		start := time.Now()
-		p.measuring.Store(true)
-		err := pause(ctx, work.Duration)
-		p.measuring.Store(false)
-		elapsed = time.Since(start)
-		edge(work.Edge)
+	group.Go(func() (err error) {
+		elapsed, err = p.window(ctx, work)
 		return err
 	})
 	if err := group.Wait(); err != nil {
@@ -66,6 +56,22 @@ func (c *Client) Publish(ctx context.Context, work PublishWork) (*PublishResult,
 	result := p.result()
 	result.Elapsed = elapsed
 	return result, nil
+}
+
+// window lets calls count between the warm-up and the end, and then stops the workers. It returns how long they counted.
+func (p *publisher) window(ctx context.Context, work PublishWork) (time.Duration, error) {
+	defer p.stop()
+	if err := pause(ctx, work.Warmup); err != nil {
+		return 0, err
+	}
+	edge(work.Edge)
+	start := time.Now()
+	p.measuring.Store(true)
+	err := pause(ctx, work.Duration)
+	p.measuring.Store(false)
+	elapsed := time.Since(start)
+	edge(work.Edge)
+	return elapsed, err
 }
 
 func edge(f func()) {

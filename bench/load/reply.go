@@ -22,6 +22,8 @@ const (
 
 	fieldStreamSubscription      = 1 // StreamingPullRequest.subscription
 	fieldStreamAckIDs            = 2
+	fieldStreamModifySeconds     = 3
+	fieldStreamModifyAckIDs      = 4
 	fieldStreamDeadline          = 5
 	fieldStreamClientID          = 6
 	fieldStreamMessagesMax       = 7

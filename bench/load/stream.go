@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 const (
@@ -56,6 +57,8 @@ type pullStream struct {
 	stream  grpc.ClientStream
 	clock   clock
 	tracker *tracker
+	poison  uint64                                    // 0: none; else every such message fails
+	nacks   []byte                                    // encoded as StreamingPullRequest.modify_deadline_ack_ids
 	keep    func(acks []byte, numbers []uint64) error // instead of acknowledging; nil: acknowledge
 	order   *order                                    // nil: messages have no keys
 	confirm bool                                      // acknowledgements are unary calls, and what they say counts
@@ -80,6 +83,7 @@ func (s *pullStream) scan(data mem.BufferSlice) error {
 	buffer := ackBuffers.Get(ackBufferBytes)
 	scanner := newDeliveryScanner(data, (*buffer)[:0])
 	sentAt, alike := int64(0), uint64(0)
+	acked, nacked := 0, 0
 	for {
 		ok, err := scanner.next()
 		if err != nil {
@@ -89,6 +93,12 @@ func (s *pullStream) scan(data mem.BufferSlice) error {
 			break
 		}
 		s.numbers = append(s.numbers, scanner.stamp.number)
+		if s.poison > 0 && scanner.stamp.number%s.poison == 0 {
+			s.nacks = appendRetagged(s.nacks, scanner.acks[acked:], fieldStreamModifyAckIDs)
+			scanner.acks = scanner.acks[:acked]
+			nacked++
+		}
+		acked = len(scanner.acks)
 		if s.order != nil {
 			s.keys = append(s.keys, scanner.key)
 		}
@@ -99,6 +109,7 @@ func (s *pullStream) scan(data mem.BufferSlice) error {
 		alike++
 	}
 	s.record(sentAt, nanoseconds, alike)
+	scanner.acks = s.appendNacks(scanner.acks, nacked)
 	*buffer = scanner.acks
 	if s.order != nil {
 		if err := s.order.follow(s.keys, s.numbers); err != nil {
@@ -134,6 +145,17 @@ func (s *pullStream) scan(data mem.BufferSlice) error {
 type ackBatch struct {
 	ids     *[]byte  // encoded as in StreamingPullRequest.ack_ids, and in AcknowledgeRequest.ack_ids, whose number is the same
 	numbers []uint64 // the messages' numbers, in the same order; only with confirm
+}
+
+// appendNacks appends to a request that so many messages have failed: their deadline is now.
+func (s *pullStream) appendNacks(dst []byte, count int) []byte {
+	dst = append(dst, s.nacks...)
+	s.nacks = s.nacks[:0]
+	for range count {
+		dst = protowire.AppendTag(dst, fieldStreamModifySeconds, protowire.VarintType)
+		dst = protowire.AppendVarint(dst, 0)
+	}
+	return dst
 }
 
 func (s *pullStream) record(sentAt, receivedAt int64, messages uint64) {
@@ -237,13 +259,14 @@ type subscriber struct {
 
 // reception says how a subscription's messages are received.
 type reception struct {
-	streams  int
-	deadline int  // seconds; 0 = streamDeadlineSeconds
-	flow     Flow // of each stream; zero = DefaultFlow
-	keys     int  // ordering keys, whose order is checked; 0 = none
-	confirm  bool // acknowledge as clients of exactly-once subscriptions do: see confirmAll
-	receipts bool // with confirm: first say that the messages have come
-	keep     func(acks []byte, numbers []uint64) error
+	streams     int
+	deadline    int  // seconds; 0 = streamDeadlineSeconds
+	flow        Flow // of each stream; zero = DefaultFlow
+	keys        int  // ordering keys, whose order is checked; 0 = none
+	confirm     bool // acknowledge as clients of exactly-once subscriptions do: see confirmAll
+	receipts    bool // with confirm: first say that the messages have come
+	keep        func(acks []byte, numbers []uint64) error
+	poisonEvery uint64 // 0: none; else every such message is given back each time
 }
 
 // subscribe opens the streams and begins to receive. The caller must call close.
@@ -272,7 +295,7 @@ func (c *Client) subscribe(ctx context.Context, subscription string, firstConnec
 			cancel()
 			return nil, errors.Join(fmt.Errorf("open stream %d of %s: %w", i, subscription, err), ignoreCanceled(group.Wait()))
 		}
-		pull := &pullStream{stream: stream, clock: c.clock, tracker: &s.tracker, keep: how.keep, order: keys, confirm: how.confirm,
+		pull := &pullStream{stream: stream, clock: c.clock, tracker: &s.tracker, keep: how.keep, poison: how.poisonEvery, order: keys, confirm: how.confirm,
 			acks: make(chan ackBatch, ackBuffersWaiting)}
 		s.streams = append(s.streams, pull)
 		group.Go(pull.receiveAll)

@@ -52,7 +52,7 @@ func (t *tracker) markAll(numbers []uint64, now time.Time) error {
 	return nil
 }
 
-// expect returns a channel that is closed once so many different messages have come. To be called once.
+// expect returns a channel that is closed once so many different messages have come. One may wait at a time.
 func (t *tracker) expect(messages uint64) <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -27,6 +27,18 @@ type result struct {
 	memoryPeak   int64 // bytes; 0 = unknown
 }
 
+// add takes in what another round of the same work did.
+func (m *result) add(round *result) {
+	m.server = round.server
+	m.messages += round.messages
+	m.elapsed += round.elapsed
+	m.latency.Merge(&round.latency)
+	m.serverCPU += round.serverCPU
+	m.serverKnown = round.serverKnown
+	m.generatorCPU += round.generatorCPU
+	m.memoryPeak = max(m.memoryPeak, round.memoryPeak)
+}
+
 func (m *result) perSecond() float64 {
 	if m.elapsed <= 0 {
 		return 0

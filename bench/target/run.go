@@ -42,6 +42,10 @@ func targets() []target {
 		{"T11", (*run).ordered},
 		{"T12", (*run).exactlyOnce},
 		{"T13", (*run).manyTopics},
+		{"rollback", (*run).rollback},
+		{"poison", (*run).poison},
+		{"push", (*run).push},
+		{"rest", (*run).publishREST},
 		{"jetstream", (*run).jetStream},
 		{"emulator", (*run).emulator},
 	}

@@ -3,6 +3,7 @@ package target
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 
@@ -14,6 +15,13 @@ const (
 	orderingKeys   = 1000
 	orderedBar     = 0.7 // of T3
 	exactlyOnceBar = 0.5 // of T3
+
+	rollbackMessages = 1_000_000
+	rollbackBarMS    = 1000
+
+	poisonEvery    = 100
+	poisonAttempts = 5
+	poisonBar      = 0.9 // of the same without poison
 )
 
 // besideEndToEnd is an end-to-end work on a fresh broker that is held against T3.
@@ -76,4 +84,75 @@ func (r *run) besideEndToEnd(ctx context.Context, b besideEndToEnd) error {
 	}
 	r.add(row)
 	return nil
+}
+
+// rollback moves a subscription that has acknowledged everything back to the beginning.
+func (r *run) rollback(ctx context.Context) error {
+	text := fmt.Sprintf("seek back over %d acknowledged messages, to the first one delivered", rollbackMessages)
+	var rewound *load.RewindResult
+	err := r.with(ctx, r.openBroker, func(broker *server) error {
+		configure := func(s *pubsubpb.Subscription) { s.RetainAckedMessages = true }
+		return r.withSubscriptions(ctx, broker, 1, configure, func(topic string, subscriptions []string) error {
+			before := time.Now()
+			_, end, err := r.deliver(ctx, broker, load.EndToEndWork{Topic: topic, Subscriptions: subscriptions, Streams: endToEndStreams,
+				Shape: batchShape, Duration: time.Hour, Messages: rollbackMessages}, text)
+			if err != nil {
+				return err
+			}
+			rewound, err = broker.client.Rewind(ctx, subscriptions[0], before, endToEndStreams, end.Published, stallMax)
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	r.add(report.Row{ID: "rollback", Work: text, Measured: inMilliseconds(rewound.First),
+		Bar:  report.Bar{Bound: report.AtMost, Limit: rollbackBarMS},
+		Note: fmt.Sprintf("the call took %s; all were delivered again after %.1f s", milliseconds(rewound.Call), rewound.All.Seconds())})
+	return nil
+}
+
+// poison is an end-to-end work in which some messages always fail, in turns with the same work in which none does.
+func (r *run) poison(ctx context.Context) error {
+	text := fmt.Sprintf("end to end as T3, 1 message in %d fails %d times and is dead", poisonEvery, poisonAttempts)
+	sick, healthy := &result{work: text}, &result{work: "end to end as T3, dead letter policy, nothing fails"}
+	err := r.with(ctx, r.openBroker, func(broker *server) error {
+		for range r.options.Rounds {
+			for _, turn := range []struct {
+				into  *result
+				every uint64
+			}{{healthy, 0}, {sick, poisonEvery}} {
+				if err := r.poisonTurn(ctx, broker, turn.every, turn.into); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	r.keep("healthy", healthy, "msg/s")
+	r.keep("poison", sick, "msg/s")
+	r.add(report.Row{ID: "poison", Work: text, Measured: sick.rate("msg/s"), Yardstick: "without", Against: r.against("healthy", "msg/s"),
+		Bar: report.Bar{Bound: report.AtLeast, Ratio: true, Limit: poisonBar}})
+	return nil
+}
+
+// poisonTurn is one round; it ends when the last dead letter has come to the dead letter topic's subscription.
+func (r *run) poisonTurn(ctx context.Context, broker *server, every uint64, into *result) error {
+	return r.withSubscriptions(ctx, broker, 1, nil, func(deadLetterTopic string, deadLetters []string) error {
+		configure := func(s *pubsubpb.Subscription) {
+			s.DeadLetterPolicy = &pubsubpb.DeadLetterPolicy{DeadLetterTopic: deadLetterTopic, MaxDeliveryAttempts: poisonAttempts}
+		}
+		return r.withSubscriptions(ctx, broker, 1, configure, func(topic string, subscriptions []string) error {
+			m, _, err := r.deliver(ctx, broker, load.EndToEndWork{Topic: topic, Subscriptions: subscriptions, Streams: endToEndStreams, Shape: batchShape,
+				Duration: r.options.duration() / time.Duration(r.options.Rounds), PoisonEvery: every, DeadLetters: deadLetters[0]}, into.work)
+			if err != nil {
+				return err
+			}
+			into.add(m)
+			return nil
+		})
+	})
 }

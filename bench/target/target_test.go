@@ -54,12 +54,12 @@ func TestRunMeasuresABrokerBesideItsYardsticks(t *testing.T) {
 	defer server.Stop()
 	options := tiny(t)
 	options.Address, options.Pid = server.Address, os.Getpid()
-	options.Only = []string{"T1", " T3", "T7", "T8", "T10", "T12", "T13"}
+	options.Only = []string{"T1", " T3", "T7", "T8", "T10", "T12", "T13", "poison"}
 	result, err := Run(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for id, want := range map[string]int{"T1": 1, "T3": 1, "T7": 2, "T12": 2, "T13": 2} {
+	for id, want := range map[string]int{"T1": 1, "T3": 1, "T7": 2, "T12": 2, "T13": 2, "poison": 1} {
 		rows := rowsOf(result, id)
 		if len(rows) != want {
 			t.Fatalf("%s has %d rows, want %d", id, len(rows), want)
