@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/posthaste-io/posthaste/internal/client"
 	"github.com/posthaste-io/posthaste/internal/declare"
 	"github.com/posthaste-io/posthaste/internal/provision"
 )
@@ -34,14 +35,14 @@ func (a *app) applyCommand() *cobra.Command {
 			if file == "" {
 				return usage("--file is missing")
 			}
-			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
-				want, err := a.readResources(file, server.project)
+			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
+				want, err := a.readResources(file, server.Project)
 				if err != nil {
 					return err
 				}
 				have, err := provision.To(server).List(ctx, want.Projects())
 				if err != nil {
-					return server.declaring(err)
+					return declaring(server, err)
 				}
 				return a.carryOut(ctx, server, declare.Plan(want, have, prune), dry)
 			})
@@ -79,16 +80,16 @@ func (a *app) readUpTo(file string, most int64) ([]byte, error) {
 }
 
 // declaring tells of a failed call as the other commands do.
-func (c *connection) declaring(err error) error {
+func declaring(server *client.Connection, err error) error {
 	var call *provision.CallError
 	if errors.As(err, &call) {
-		return c.failed(call.Err, "%s", call.About)
+		return server.Failed(call.Err, "%s", call.About)
 	}
 	return err
 }
 
 // carryOut carries out a plan, or says what that would be, and goes on after a step that fails.
-func (a *app) carryOut(ctx context.Context, server *connection, steps []declare.Step, dry bool) error {
+func (a *app) carryOut(ctx context.Context, server *client.Connection, steps []declare.Step, dry bool) error {
 	differs, conflicts, failures := 0, 0, 0
 	for i := range steps {
 		step := &steps[i]
@@ -101,7 +102,7 @@ func (a *app) carryOut(ctx context.Context, server *connection, steps []declare.
 		}
 		var err error
 		if !dry {
-			err = server.declaring(provision.To(server).CarryOut(ctx, step))
+			err = declaring(server, provision.To(server).CarryOut(ctx, step))
 		}
 		if err != nil {
 			failures++
@@ -138,13 +139,13 @@ func (a *app) exportCommand() *cobra.Command {
 permissions are not part of it, nor are subscriptions that are detached or whose topic was deleted: a comment names those.`,
 		Example: "  posthaste export > resources.yaml\n  posthaste export shop archive",
 		RunE: func(c *cobra.Command, projects []string) error {
-			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
+			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
 				if len(projects) == 0 {
-					projects = []string{server.project}
+					projects = []string{server.Project}
 				}
 				have, err := provision.To(server).List(ctx, projects)
 				if err != nil {
-					return server.declaring(err)
+					return declaring(server, err)
 				}
 				text, err := declare.Format(have)
 				if err != nil {

@@ -13,13 +13,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/posthaste-io/posthaste/bench/load"
+	"github.com/posthaste-io/posthaste/internal/client"
 	"github.com/posthaste-io/posthaste/internal/text"
 )
 
 // benching is one bench command.
 type benching struct {
 	app         *app
-	server      *connection
+	server      *client.Connection
 	load        *load.Client
 	only        []string
 	duration    span
@@ -121,9 +122,9 @@ func (b *benching) check() error {
 	return nil
 }
 
-func (b *benching) run(ctx context.Context, server *connection) (err error) {
+func (b *benching) run(ctx context.Context, server *client.Connection) (err error) {
 	b.server = server
-	if b.load, err = load.Dial(server.address, b.connections); err != nil {
+	if b.load, err = load.Dial(server.Address, b.connections); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.load.Close()) }()
@@ -151,11 +152,11 @@ func (b *benching) run(ctx context.Context, server *connection) (err error) {
 // measure does one work between making and deleting its topic and subscription.
 func (b *benching) measure(ctx context.Context, w work) (r *result, err error) {
 	id := fmt.Sprintf("bench-%s-%d", w.name, time.Now().UnixNano())
-	topic, subscription := b.server.topic(id), b.server.subscription(id)
+	topic, subscription := b.server.Topic(id), b.server.Subscription(id)
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if _, err := b.server.publisher.CreateTopic(call, &pubsubpb.Topic{Name: topic}); err != nil {
-		return nil, b.server.failed(err, "create topic %s", topic)
+	if _, err := b.server.Publisher.CreateTopic(call, &pubsubpb.Topic{Name: topic}); err != nil {
+		return nil, b.server.Failed(err, "create topic %s", topic)
 	}
 	defer func() {
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)

@@ -3,13 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strings"
-	"unicode"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
-	"github.com/posthaste-io/posthaste/internal/text"
 )
 
 // Exit codes, which the help of the root command lists.
@@ -49,43 +42,4 @@ func exitCode(err error, started bool) int {
 	default:
 		return exitFailure
 	}
-}
-
-// callError says what a call to a server was about and, on one line, how it failed: the status code as the API documents it, and the
-// server's message.
-type callError struct {
-	about   string
-	address string
-	err     error
-}
-
-func (e *callError) Unwrap() error { return e.err }
-
-// dialing begins the message of a call that reached no server, before the operating system's reason.
-const dialing = `connection error: desc = "transport: Error while dialing: `
-
-func (e *callError) Error() string {
-	s := status.Convert(e.err)
-	message := text.OneLine(s.Message())
-	if reason, unreached := strings.CutPrefix(message, dialing); unreached {
-		message = fmt.Sprintf("no server at %s: %s", e.address, strings.TrimSuffix(reason, `"`))
-	}
-	return fmt.Sprintf("%s: %s: %s", e.about, codeName(s.Code()), message)
-}
-
-// codeName spells a status code as the API's documents do: NOT_FOUND, not NotFound.
-func codeName(c codes.Code) string {
-	if c == codes.Canceled {
-		return "CANCELLED"
-	}
-	var name strings.Builder
-	lower := false
-	for _, r := range c.String() {
-		if unicode.IsUpper(r) && lower {
-			name.WriteByte('_')
-		}
-		lower = unicode.IsLower(r)
-		name.WriteRune(unicode.ToUpper(r))
-	}
-	return name.String()
 }

@@ -65,8 +65,8 @@ func again(err error) bool {
 func (p *pulling) oneStream(ctx context.Context) (answered bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // gives unacknowledged messages back
-	failed := func(err error) error { return p.server.failed(err, "follow %s", p.subscription) }
-	stream, err := p.server.subscriber.StreamingPull(ctx)
+	failed := func(err error) error { return p.server.Failed(err, "follow %s", p.subscription) }
+	stream, err := p.server.Subscriber.StreamingPull(ctx)
 	if err != nil {
 		return false, failed(err)
 	}
@@ -116,5 +116,5 @@ func (p *pulling) confirm(ctx context.Context, stream pubsubpb.Subscriber_Stream
 	if err == io.EOF {
 		return nil // the stream broke; Recv says how
 	}
-	return p.server.failed(err, "acknowledge %d messages of %s", len(ids), p.subscription)
+	return p.server.Failed(err, "acknowledge %d messages of %s", len(ids), p.subscription)
 }

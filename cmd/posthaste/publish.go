@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/posthaste-io/posthaste/internal/batch"
+	"github.com/posthaste-io/posthaste/internal/client"
 )
 
 // callsInFlight is how many calls a publish command keeps open when order does not matter between them.
@@ -24,7 +25,7 @@ const fieldBytes = 16
 // publishing is one publish command.
 type publishing struct {
 	app        *app
-	server     *connection
+	server     *client.Connection
 	topic      string
 	attributes pairs
 	key        string
@@ -48,8 +49,8 @@ func (a *app) publishCommand() *cobra.Command {
 		Use: "publish TOPIC [MESSAGE...]", Short: "Publish messages", Long: publishLong, Example: publishExample,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
-				p.server, p.topic = server, server.topic(args[0])
+			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
+				p.server, p.topic = server, server.Topic(args[0])
 				if len(args) == 1 && len(files) == 0 {
 					return p.standardInput(ctx)
 				}
@@ -185,7 +186,7 @@ func (p *publishing) publish(ctx context.Context, data [][]byte, s *sent) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	response, err := p.server.publisher.Publish(ctx, request)
+	response, err := p.server.Publisher.Publish(ctx, request)
 	s.ids, s.err = response.GetMessageIds(), err
 }
 
@@ -205,7 +206,7 @@ func (p *publishing) answers(ctx context.Context, calls <-chan *sent) error {
 			if shown.count > 0 {
 				after = fmt.Sprintf(" after %d messages", shown.count)
 			}
-			return p.server.failed(s.err, "publish to %s%s", p.topic, after)
+			return p.server.Failed(s.err, "publish to %s%s", p.topic, after)
 		}
 		if len(s.ids) != s.messages {
 			return fmt.Errorf("publish to %s: %d ids for %d messages came back", p.topic, len(s.ids), s.messages)

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/posthaste-io/posthaste/internal/client"
 	"github.com/posthaste-io/posthaste/internal/limit"
 	"github.com/posthaste-io/posthaste/internal/text"
 )
@@ -19,7 +20,7 @@ import (
 // pulling is one pull command.
 type pulling struct {
 	app          *app
-	server       *connection
+	server       *client.Connection
 	subscription string
 	follow       bool
 	autoAck      bool
@@ -56,8 +57,8 @@ func (a *app) pullCommand() *cobra.Command {
 			if p.follow && !c.Flags().Changed("timeout") {
 				p.timeout = 0
 			}
-			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
-				p.server, p.subscription = server, server.subscription(args[0])
+			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
+				p.server, p.subscription = server, server.Subscription(args[0])
 				return p.run(ctx)
 			})
 		},
@@ -110,14 +111,14 @@ func endOfTime(err error) bool {
 // unary pulls until there are enough messages or, after the first ones, none at hand.
 func (p *pulling) unary(ctx context.Context) error {
 	for p.shown.count < p.max {
-		response, err := p.server.subscriber.Pull(ctx, &pubsubpb.PullRequest{
+		response, err := p.server.Subscriber.Pull(ctx, &pubsubpb.PullRequest{
 			Subscription: p.subscription,
 			MaxMessages:  int32(min(p.max-p.shown.count, limit.PullMessagesMax)),
 			//nolint:staticcheck // deprecated for waiting consumers; here it asks for the rest of what is at hand
 			ReturnImmediately: p.shown.count > 0,
 		})
 		if err != nil {
-			return p.server.failed(err, "pull from %s", p.subscription)
+			return p.server.Failed(err, "pull from %s", p.subscription)
 		}
 		if len(response.ReceivedMessages) == 0 && p.shown.count > 0 {
 			return nil
@@ -140,8 +141,8 @@ func (p *pulling) acknowledge(ctx context.Context, ids []string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
-	_, err := p.server.subscriber.Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{Subscription: p.subscription, AckIds: ids})
-	return p.server.failed(err, "acknowledge %d messages of %s", len(ids), p.subscription)
+	_, err := p.server.Subscriber.Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{Subscription: p.subscription, AckIds: ids})
+	return p.server.Failed(err, "acknowledge %d messages of %s", len(ids), p.subscription)
 }
 
 // print shows messages and returns their ack ids.

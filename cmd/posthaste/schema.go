@@ -9,6 +9,7 @@ import (
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/spf13/cobra"
 
+	"github.com/posthaste-io/posthaste/internal/client"
 	"github.com/posthaste-io/posthaste/internal/limit"
 )
 
@@ -50,20 +51,13 @@ func (f *schemaFlags) read(a *app) (*pubsubpb.Schema, error) {
 	return &pubsubpb.Schema{Type: kinds[kind], Definition: string(text)}, nil
 }
 
-// schemas is the server's schema service.
-func (c *connection) schemas() pubsubpb.SchemaServiceClient {
-	return pubsubpb.NewSchemaServiceClient(c.ClientConn)
-}
-
-func (c *connection) schema(name string) string { return c.full("schemas", name) }
-
 // onSchema runs do with a deadline, for commands about one schema.
-func (a *app) onSchema(do func(ctx context.Context, server *connection, name string) error) func(*cobra.Command, []string) error {
+func (a *app) onSchema(do func(ctx context.Context, server *client.Connection, name string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
-		return a.with(c.Context(), func(ctx context.Context, server *connection) error {
+		return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
 			ctx, cancel := context.WithTimeout(ctx, callTimeout)
 			defer cancel()
-			return do(ctx, server, server.schema(args[0]))
+			return do(ctx, server, server.Schema(args[0]))
 		})
 	}
 }
@@ -73,15 +67,15 @@ func (a *app) schemaCreate() *cobra.Command {
 	c := &cobra.Command{
 		Use: "create SCHEMA", Short: "Create a schema with its first revision", Args: cobra.ExactArgs(1),
 		Example: "  posthaste schema create order --definition order.avsc\n  posthaste schema create order --type protobuf --definition - < order.proto",
-		RunE: a.onSchema(func(ctx context.Context, server *connection, name string) error {
+		RunE: a.onSchema(func(ctx context.Context, server *client.Connection, name string) error {
 			schema, err := f.read(a)
 			if err != nil {
 				return err
 			}
 			parent, id, _ := strings.Cut(name, "/schemas/")
-			created, err := server.schemas().CreateSchema(ctx, &pubsubpb.CreateSchemaRequest{Parent: parent, SchemaId: id, Schema: schema})
+			created, err := server.Schemas.CreateSchema(ctx, &pubsubpb.CreateSchemaRequest{Parent: parent, SchemaId: id, Schema: schema})
 			if err != nil {
-				return server.failed(err, "create schema %s", name)
+				return server.Failed(err, "create schema %s", name)
 			}
 			return a.changed("created", created.Name+"@"+created.RevisionId, created)
 		}),
@@ -95,12 +89,12 @@ func (a *app) schemaList() *cobra.Command {
 		Use: "list", Short: "List the schemas of the project", Args: cobra.NoArgs,
 		Example: "  posthaste schema list\n  posthaste schema list --project shop --output json",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
-				request := &pubsubpb.ListSchemasRequest{Parent: "projects/" + server.project, PageSize: listPage}
+			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
+				request := &pubsubpb.ListSchemasRequest{Parent: "projects/" + server.Project, PageSize: listPage}
 				return pages(ctx, &request.PageToken, func(ctx context.Context) (string, error) {
-					page, err := server.schemas().ListSchemas(ctx, request)
+					page, err := server.Schemas.ListSchemas(ctx, request)
 					if err != nil {
-						return "", server.failed(err, "list schemas of %s", request.Parent)
+						return "", server.Failed(err, "list schemas of %s", request.Parent)
 					}
 					return page.NextPageToken, showAll(a, page.Schemas)
 				})
@@ -114,13 +108,13 @@ func (a *app) schemaDescribe() *cobra.Command {
 	c := &cobra.Command{
 		Use: "describe SCHEMA[@REVISION]", Short: "Show a schema's latest revision, or the one named", Args: cobra.ExactArgs(1),
 		Example: "  posthaste schema describe order\n  posthaste schema describe order@1f0c2a9b\n  posthaste schema describe order --revisions",
-		RunE: a.onSchema(func(ctx context.Context, server *connection, name string) error {
+		RunE: a.onSchema(func(ctx context.Context, server *client.Connection, name string) error {
 			if revisions {
 				return a.schemaRevisions(ctx, server, name)
 			}
-			schema, err := server.schemas().GetSchema(ctx, &pubsubpb.GetSchemaRequest{Name: name})
+			schema, err := server.Schemas.GetSchema(ctx, &pubsubpb.GetSchemaRequest{Name: name})
 			if err != nil {
-				return server.failed(err, "describe schema %s", name)
+				return server.Failed(err, "describe schema %s", name)
 			}
 			return a.show(schema)
 		}),
@@ -129,12 +123,12 @@ func (a *app) schemaDescribe() *cobra.Command {
 	return c
 }
 
-func (a *app) schemaRevisions(ctx context.Context, server *connection, name string) error {
+func (a *app) schemaRevisions(ctx context.Context, server *client.Connection, name string) error {
 	request := &pubsubpb.ListSchemaRevisionsRequest{Name: name, PageSize: listPage}
 	return pages(ctx, &request.PageToken, func(ctx context.Context) (string, error) {
-		page, err := server.schemas().ListSchemaRevisions(ctx, request)
+		page, err := server.Schemas.ListSchemaRevisions(ctx, request)
 		if err != nil {
-			return "", server.failed(err, "list revisions of %s", name)
+			return "", server.Failed(err, "list revisions of %s", name)
 		}
 		for _, v := range page.Schemas {
 			if err := a.changed(v.RevisionCreateTime.AsTime().Format("2006-01-02T15:04:05.000Z"), v.Name+"@"+v.RevisionId, v); err != nil {
@@ -150,14 +144,14 @@ func (a *app) schemaCommit() *cobra.Command {
 	c := &cobra.Command{
 		Use: "commit SCHEMA", Short: "Add a revision, which must be compatible with those that there are", Args: cobra.ExactArgs(1),
 		Example: "  posthaste schema commit order --definition order.avsc",
-		RunE: a.onSchema(func(ctx context.Context, server *connection, name string) error {
+		RunE: a.onSchema(func(ctx context.Context, server *client.Connection, name string) error {
 			schema, err := f.read(a)
 			if err != nil {
 				return err
 			}
-			made, err := server.schemas().CommitSchema(ctx, &pubsubpb.CommitSchemaRequest{Name: name, Schema: schema})
+			made, err := server.Schemas.CommitSchema(ctx, &pubsubpb.CommitSchemaRequest{Name: name, Schema: schema})
 			if err != nil {
-				return server.failed(err, "commit schema %s", name)
+				return server.Failed(err, "commit schema %s", name)
 			}
 			return a.changed("committed", made.Name+"@"+made.RevisionId, made)
 		}),
@@ -170,15 +164,15 @@ func (a *app) schemaDelete() *cobra.Command {
 	return &cobra.Command{
 		Use: "delete SCHEMA[@REVISION]", Short: "Delete a schema, or one revision of it; topics that use it take no more messages", Args: cobra.ExactArgs(1),
 		Example: "  posthaste schema delete order\n  posthaste schema delete order@1f0c2a9b",
-		RunE: a.onSchema(func(ctx context.Context, server *connection, name string) error {
+		RunE: a.onSchema(func(ctx context.Context, server *client.Connection, name string) error {
 			var err error
 			if strings.Contains(name, "@") {
-				_, err = server.schemas().DeleteSchemaRevision(ctx, &pubsubpb.DeleteSchemaRevisionRequest{Name: name})
+				_, err = server.Schemas.DeleteSchemaRevision(ctx, &pubsubpb.DeleteSchemaRevisionRequest{Name: name})
 			} else {
-				_, err = server.schemas().DeleteSchema(ctx, &pubsubpb.DeleteSchemaRequest{Name: name})
+				_, err = server.Schemas.DeleteSchema(ctx, &pubsubpb.DeleteSchemaRequest{Name: name})
 			}
 			if err != nil {
-				return server.failed(err, "delete schema %s", name)
+				return server.Failed(err, "delete schema %s", name)
 			}
 			return a.report("deleted "+name, map[string]string{"deleted": name})
 		}),
@@ -195,7 +189,7 @@ func (a *app) schemaValidate() *cobra.Command {
 			if len(args) == 0 {
 				args = []string{""}
 			}
-			return a.onSchema(func(ctx context.Context, server *connection, _ string) error {
+			return a.onSchema(func(ctx context.Context, server *client.Connection, _ string) error {
 				return a.validate(ctx, server, args[0], &f, message, encoding)
 			})(c, args)
 		},
@@ -206,23 +200,23 @@ func (a *app) schemaValidate() *cobra.Command {
 	return c
 }
 
-func (a *app) validate(ctx context.Context, server *connection, name string, f *schemaFlags, message, encoding string) error {
-	request := &pubsubpb.ValidateMessageRequest{Parent: "projects/" + server.project}
+func (a *app) validate(ctx context.Context, server *client.Connection, name string, f *schemaFlags, message, encoding string) error {
+	request := &pubsubpb.ValidateMessageRequest{Parent: "projects/" + server.Project}
 	switch {
 	case name != "" && f.definition != "" || name == "" && f.definition == "":
 		return usage("validate: either a SCHEMA or a --definition is needed")
 	case name != "" && message == "":
 		return usage("--message: a file is needed")
 	case name != "":
-		request.SchemaSpec = &pubsubpb.ValidateMessageRequest_Name{Name: server.schema(name)}
+		request.SchemaSpec = &pubsubpb.ValidateMessageRequest_Name{Name: server.Schema(name)}
 	default:
 		schema, err := f.read(a)
 		if err != nil {
 			return err
 		}
 		if message == "" {
-			_, err := server.schemas().ValidateSchema(ctx, &pubsubpb.ValidateSchemaRequest{Parent: request.Parent, Schema: schema})
-			return errors.Join(server.failed(err, "validate %s", f.definition), a.valid(err, f.definition))
+			_, err := server.Schemas.ValidateSchema(ctx, &pubsubpb.ValidateSchemaRequest{Parent: request.Parent, Schema: schema})
+			return errors.Join(server.Failed(err, "validate %s", f.definition), a.valid(err, f.definition))
 		}
 		request.SchemaSpec = &pubsubpb.ValidateMessageRequest_Schema{Schema: schema}
 	}
@@ -234,8 +228,8 @@ func (a *app) validate(ctx context.Context, server *connection, name string, f *
 	if request.Message, err = a.readUpTo(message, limit.PublishRequestBytesMax); err != nil {
 		return usage("--message: %w", err)
 	}
-	_, err = server.schemas().ValidateMessage(ctx, request)
-	return errors.Join(server.failed(err, "validate %s", message), a.valid(err, message))
+	_, err = server.Schemas.ValidateMessage(ctx, request)
+	return errors.Join(server.Failed(err, "validate %s", message), a.valid(err, message))
 }
 
 // valid says that a file is valid, unless a call has failed.

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/posthaste-io/posthaste/internal/client"
 	"github.com/posthaste-io/posthaste/internal/text"
 )
 
@@ -26,19 +27,19 @@ func (a *app) subscriptionSeek() *cobra.Command {
 			if (to.At.IsZero()) == (snapshot == "") {
 				return usage("one of --time and --snapshot is needed")
 			}
-			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
+			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
 				ctx, cancel := context.WithTimeout(ctx, callTimeout)
 				defer cancel()
-				request := &pubsubpb.SeekRequest{Subscription: server.subscription(args[0])}
+				request := &pubsubpb.SeekRequest{Subscription: server.Subscription(args[0])}
 				target := to.At.UTC().Format(time.RFC3339Nano)
 				if snapshot == "" {
 					request.Target = &pubsubpb.SeekRequest_Time{Time: timestamppb.New(to.At)}
 				} else {
-					target = server.snapshot(snapshot)
+					target = server.Snapshot(snapshot)
 					request.Target = &pubsubpb.SeekRequest_Snapshot{Snapshot: target}
 				}
-				if _, err := server.subscriber.Seek(ctx, request); err != nil {
-					return server.failed(err, "seek %s", request.Subscription)
+				if _, err := server.Subscriber.Seek(ctx, request); err != nil {
+					return server.Failed(err, "seek %s", request.Subscription)
 				}
 				return a.report("moved "+request.Subscription+" to "+target, map[string]string{"moved": request.Subscription, "to": target})
 			})

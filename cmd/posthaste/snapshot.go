@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/posthaste-io/posthaste/internal/client"
 )
 
 func (a *app) snapshotCommand() *cobra.Command {
@@ -27,16 +29,16 @@ func (a *app) snapshotCreate() *cobra.Command {
 			if subscription == "" {
 				return usage("--subscription is needed")
 			}
-			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
-				request := &pubsubpb.CreateSnapshotRequest{Subscription: server.subscription(subscription), Labels: labels}
+			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
+				request := &pubsubpb.CreateSnapshotRequest{Subscription: server.Subscription(subscription), Labels: labels}
 				if len(args) > 0 {
-					request.Name = server.snapshot(args[0])
+					request.Name = server.Snapshot(args[0])
 				}
 				ctx, cancel := context.WithTimeout(ctx, callTimeout)
 				defer cancel()
-				created, err := server.subscriber.CreateSnapshot(ctx, request)
+				created, err := server.Subscriber.CreateSnapshot(ctx, request)
 				if err != nil {
-					return server.failed(err, "create snapshot of %s", request.Subscription)
+					return server.Failed(err, "create snapshot of %s", request.Subscription)
 				}
 				return a.changed("created", created.Name, created)
 			})
@@ -53,15 +55,15 @@ func (a *app) snapshotList() *cobra.Command {
 		Use: "list", Short: "List the snapshots of the project", Args: cobra.NoArgs,
 		Example: "  posthaste snapshot list\n  posthaste snapshot list --topic orders",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
+			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
 				if topic != "" {
-					return a.topicSnapshots(ctx, server, server.topic(topic))
+					return a.topicSnapshots(ctx, server, server.Topic(topic))
 				}
-				request := &pubsubpb.ListSnapshotsRequest{Project: "projects/" + server.project, PageSize: listPage}
+				request := &pubsubpb.ListSnapshotsRequest{Project: "projects/" + server.Project, PageSize: listPage}
 				return pages(ctx, &request.PageToken, func(ctx context.Context) (string, error) {
-					page, err := server.subscriber.ListSnapshots(ctx, request)
+					page, err := server.Subscriber.ListSnapshots(ctx, request)
 					if err != nil {
-						return "", server.failed(err, "list snapshots of %s", request.Project)
+						return "", server.Failed(err, "list snapshots of %s", request.Project)
 					}
 					return page.NextPageToken, showAll(a, page.Snapshots)
 				})
@@ -72,12 +74,12 @@ func (a *app) snapshotList() *cobra.Command {
 	return c
 }
 
-func (a *app) topicSnapshots(ctx context.Context, server *connection, topic string) error {
+func (a *app) topicSnapshots(ctx context.Context, server *client.Connection, topic string) error {
 	request := &pubsubpb.ListTopicSnapshotsRequest{Topic: topic, PageSize: listPage}
 	return pages(ctx, &request.PageToken, func(ctx context.Context) (string, error) {
-		page, err := server.publisher.ListTopicSnapshots(ctx, request)
+		page, err := server.Publisher.ListTopicSnapshots(ctx, request)
 		if err != nil {
-			return "", server.failed(err, "list snapshots of %s", topic)
+			return "", server.Failed(err, "list snapshots of %s", topic)
 		}
 		for _, name := range page.Snapshots {
 			if err := a.report(name, map[string]string{"name": name}); err != nil {
@@ -93,13 +95,13 @@ func (a *app) snapshotDescribe() *cobra.Command {
 		Use: "describe SNAPSHOT", Short: "Show a snapshot", Args: cobra.ExactArgs(1),
 		Example: "  posthaste snapshot describe before-deploy",
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
+			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
 				ctx, cancel := context.WithTimeout(ctx, callTimeout)
 				defer cancel()
-				name := server.snapshot(args[0])
-				s, err := server.subscriber.GetSnapshot(ctx, &pubsubpb.GetSnapshotRequest{Snapshot: name})
+				name := server.Snapshot(args[0])
+				s, err := server.Subscriber.GetSnapshot(ctx, &pubsubpb.GetSnapshotRequest{Snapshot: name})
 				if err != nil {
-					return server.failed(err, "describe snapshot %s", name)
+					return server.Failed(err, "describe snapshot %s", name)
 				}
 				return a.show(s)
 			})
@@ -146,21 +148,21 @@ func (a *app) snapshotUpdate() *cobra.Command {
 		Use: "update SNAPSHOT", Short: "Change the fields whose flags are given", Args: cobra.ExactArgs(1),
 		Example: "  posthaste snapshot update before-deploy --expires-in 1d\n  posthaste snapshot update before-deploy --clear labels,expiry",
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
+			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
 				ctx, cancel := context.WithTimeout(ctx, callTimeout)
 				defer cancel()
-				name := server.snapshot(args[0])
-				s, err := server.subscriber.GetSnapshot(ctx, &pubsubpb.GetSnapshotRequest{Snapshot: name})
+				name := server.Snapshot(args[0])
+				s, err := server.Subscriber.GetSnapshot(ctx, &pubsubpb.GetSnapshotRequest{Snapshot: name})
 				if err != nil {
-					return server.failed(err, "update snapshot %s", name)
+					return server.Failed(err, "update snapshot %s", name)
 				}
 				mask, err := change(c.Flags(), cleared, snapshotClearings(), f.fields(), s)
 				if err != nil {
 					return err
 				}
-				updated, err := server.subscriber.UpdateSnapshot(ctx, &pubsubpb.UpdateSnapshotRequest{Snapshot: s, UpdateMask: mask})
+				updated, err := server.Subscriber.UpdateSnapshot(ctx, &pubsubpb.UpdateSnapshotRequest{Snapshot: s, UpdateMask: mask})
 				if err != nil {
-					return server.failed(err, "update snapshot %s", name)
+					return server.Failed(err, "update snapshot %s", name)
 				}
 				return a.changed("updated", updated.Name, updated)
 			})
@@ -176,14 +178,14 @@ func (a *app) snapshotDelete() *cobra.Command {
 		Use: "delete SNAPSHOT...", Short: "Delete snapshots", Args: cobra.MinimumNArgs(1),
 		Example: "  posthaste snapshot delete before-deploy",
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
+			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
 				for _, name := range args {
-					full := server.snapshot(name)
+					full := server.Snapshot(name)
 					call, cancel := context.WithTimeout(ctx, callTimeout)
-					_, err := server.subscriber.DeleteSnapshot(call, &pubsubpb.DeleteSnapshotRequest{Snapshot: full})
+					_, err := server.Subscriber.DeleteSnapshot(call, &pubsubpb.DeleteSnapshotRequest{Snapshot: full})
 					cancel()
 					if err != nil {
-						return server.failed(err, "delete snapshot %s", full)
+						return server.Failed(err, "delete snapshot %s", full)
 					}
 					if err := a.report("deleted "+full, map[string]string{"deleted": full}); err != nil {
 						return err

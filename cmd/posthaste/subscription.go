@@ -5,6 +5,8 @@ import (
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/spf13/cobra"
+
+	"github.com/posthaste-io/posthaste/internal/client"
 )
 
 func (a *app) subscriptionCommand() *cobra.Command {
@@ -27,15 +29,15 @@ func (a *app) subscriptionCreate() *cobra.Command {
 			if topic == "" {
 				return usage("--topic is needed")
 			}
-			return a.within(c.Context(), func(ctx context.Context, server *connection) error {
-				f.resolveTopic = server.topic
-				s := &pubsubpb.Subscription{Name: server.subscription(args[0]), Topic: server.topic(topic)}
+			return a.within(c.Context(), func(ctx context.Context, server *client.Connection) error {
+				f.resolveTopic = server.Topic
+				s := &pubsubpb.Subscription{Name: server.Subscription(args[0]), Topic: server.Topic(topic)}
 				if _, err := apply(c.Flags(), f.fields(), s); err != nil {
 					return err
 				}
-				created, err := server.subscriber.CreateSubscription(ctx, s)
+				created, err := server.Subscriber.CreateSubscription(ctx, s)
 				if err != nil {
-					return server.failed(err, "create subscription %s", s.Name)
+					return server.Failed(err, "create subscription %s", s.Name)
 				}
 				return a.changed("created", created.Name, created)
 			})
@@ -51,12 +53,12 @@ func (a *app) subscriptionList() *cobra.Command {
 		Use: "list", Short: "List the subscriptions of the project", Args: cobra.NoArgs,
 		Example: "  posthaste subscription list\n  posthaste subscription list --output json",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
-				request := &pubsubpb.ListSubscriptionsRequest{Project: "projects/" + server.project, PageSize: listPage}
+			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
+				request := &pubsubpb.ListSubscriptionsRequest{Project: "projects/" + server.Project, PageSize: listPage}
 				return pages(ctx, &request.PageToken, func(ctx context.Context) (string, error) {
-					page, err := server.subscriber.ListSubscriptions(ctx, request)
+					page, err := server.Subscriber.ListSubscriptions(ctx, request)
 					if err != nil {
-						return "", server.failed(err, "list subscriptions of %s", request.Project)
+						return "", server.Failed(err, "list subscriptions of %s", request.Project)
 					}
 					return page.NextPageToken, showAll(a, page.Subscriptions)
 				})
@@ -70,11 +72,11 @@ func (a *app) subscriptionDescribe() *cobra.Command {
 		Use: "describe SUBSCRIPTION", Short: "Show a subscription", Args: cobra.ExactArgs(1),
 		Example: "  posthaste subscription describe billing",
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.within(c.Context(), func(ctx context.Context, server *connection) error {
-				name := server.subscription(args[0])
-				s, err := server.subscriber.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: name})
+			return a.within(c.Context(), func(ctx context.Context, server *client.Connection) error {
+				name := server.Subscription(args[0])
+				s, err := server.Subscriber.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: name})
 				if err != nil {
-					return server.failed(err, "describe subscription %s", name)
+					return server.Failed(err, "describe subscription %s", name)
 				}
 				if err := a.show(s); err != nil {
 					return err
@@ -94,20 +96,20 @@ func (a *app) subscriptionUpdate() *cobra.Command {
 			"  posthaste subscription update billing --min-backoff 1s --max-backoff 1m\n" +
 			"  posthaste subscription update billing --clear dead-letter,labels",
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.within(c.Context(), func(ctx context.Context, server *connection) error {
-				name := server.subscription(args[0])
-				s, err := server.subscriber.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: name})
+			return a.within(c.Context(), func(ctx context.Context, server *client.Connection) error {
+				name := server.Subscription(args[0])
+				s, err := server.Subscriber.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: name})
 				if err != nil {
-					return server.failed(err, "update subscription %s", name)
+					return server.Failed(err, "update subscription %s", name)
 				}
-				f.resolveTopic = server.topic
+				f.resolveTopic = server.Topic
 				mask, err := change(c.Flags(), cleared, subscriptionClearings(), f.fields(), s)
 				if err != nil {
 					return err
 				}
-				updated, err := server.subscriber.UpdateSubscription(ctx, &pubsubpb.UpdateSubscriptionRequest{Subscription: s, UpdateMask: mask})
+				updated, err := server.Subscriber.UpdateSubscription(ctx, &pubsubpb.UpdateSubscriptionRequest{Subscription: s, UpdateMask: mask})
 				if err != nil {
-					return server.failed(err, "update subscription %s", name)
+					return server.Failed(err, "update subscription %s", name)
 				}
 				return a.changed("updated", updated.Name, updated)
 			})
@@ -119,15 +121,15 @@ func (a *app) subscriptionUpdate() *cobra.Command {
 }
 
 func (a *app) subscriptionDelete() *cobra.Command {
-	return a.each("subscription", "delete", "deleted", "billing", "Delete subscriptions and what they hold", func(ctx context.Context, server *connection, name string) error {
-		_, err := server.subscriber.DeleteSubscription(ctx, &pubsubpb.DeleteSubscriptionRequest{Subscription: name})
+	return a.each("subscription", "delete", "deleted", "billing", "Delete subscriptions and what they hold", func(ctx context.Context, server *client.Connection, name string) error {
+		_, err := server.Subscriber.DeleteSubscription(ctx, &pubsubpb.DeleteSubscriptionRequest{Subscription: name})
 		return err
 	})
 }
 
 func (a *app) subscriptionDetach() *cobra.Command {
-	return a.each("subscription", "detach", "detached", "billing", "Take subscriptions off their topic for good and drop what they hold", func(ctx context.Context, server *connection, name string) error {
-		_, err := server.publisher.DetachSubscription(ctx, &pubsubpb.DetachSubscriptionRequest{Subscription: name})
+	return a.each("subscription", "detach", "detached", "billing", "Take subscriptions off their topic for good and drop what they hold", func(ctx context.Context, server *client.Connection, name string) error {
+		_, err := server.Publisher.DetachSubscription(ctx, &pubsubpb.DetachSubscriptionRequest{Subscription: name})
 		return err
 	})
 }

@@ -8,6 +8,8 @@ import (
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/posthaste-io/posthaste/internal/client"
 )
 
 func (a *app) topicCommand() *cobra.Command {
@@ -89,17 +91,17 @@ func (a *app) topicCreate() *cobra.Command {
 		Use: "create TOPIC...", Short: "Create topics", Args: cobra.MinimumNArgs(1),
 		Example: "  posthaste topic create orders\n  posthaste topic create orders --retention 7d --label team=sales",
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
+			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
 				for _, name := range args {
-					topic := &pubsubpb.Topic{Name: server.topic(name)}
+					topic := &pubsubpb.Topic{Name: server.Topic(name)}
 					if _, err := apply(c.Flags(), f.fields(), topic); err != nil {
 						return err
 					}
 					call, cancel := context.WithTimeout(ctx, callTimeout)
-					created, err := server.publisher.CreateTopic(call, topic)
+					created, err := server.Publisher.CreateTopic(call, topic)
 					cancel()
 					if err != nil {
-						return server.failed(err, "create topic %s", topic.Name)
+						return server.Failed(err, "create topic %s", topic.Name)
 					}
 					if err := a.changed("created", created.Name, created); err != nil {
 						return err
@@ -118,12 +120,12 @@ func (a *app) topicList() *cobra.Command {
 		Use: "list", Short: "List the topics of the project", Args: cobra.NoArgs,
 		Example: "  posthaste topic list\n  posthaste topic list --project shop --output json",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
-				request := &pubsubpb.ListTopicsRequest{Project: "projects/" + server.project, PageSize: listPage}
+			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
+				request := &pubsubpb.ListTopicsRequest{Project: "projects/" + server.Project, PageSize: listPage}
 				return pages(ctx, &request.PageToken, func(ctx context.Context) (string, error) {
-					page, err := server.publisher.ListTopics(ctx, request)
+					page, err := server.Publisher.ListTopics(ctx, request)
 					if err != nil {
-						return "", server.failed(err, "list topics of %s", request.Project)
+						return "", server.Failed(err, "list topics of %s", request.Project)
 					}
 					return page.NextPageToken, showAll(a, page.Topics)
 				})
@@ -138,15 +140,15 @@ func (a *app) topicDescribe() *cobra.Command {
 		Use: "describe TOPIC", Short: "Show a topic", Args: cobra.ExactArgs(1),
 		Example: "  posthaste topic describe orders\n  posthaste topic describe orders --subscriptions",
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.with(c.Context(), func(ctx context.Context, server *connection) error {
+			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
 				if subscriptions {
-					return a.topicSubscriptions(ctx, server, server.topic(args[0]))
+					return a.topicSubscriptions(ctx, server, server.Topic(args[0]))
 				}
 				call, cancel := context.WithTimeout(ctx, callTimeout)
 				defer cancel()
-				topic, err := server.publisher.GetTopic(call, &pubsubpb.GetTopicRequest{Topic: server.topic(args[0])})
+				topic, err := server.Publisher.GetTopic(call, &pubsubpb.GetTopicRequest{Topic: server.Topic(args[0])})
 				if err != nil {
-					return server.failed(err, "describe topic %s", server.topic(args[0]))
+					return server.Failed(err, "describe topic %s", server.Topic(args[0]))
 				}
 				return a.show(topic)
 			})
@@ -156,12 +158,12 @@ func (a *app) topicDescribe() *cobra.Command {
 	return c
 }
 
-func (a *app) topicSubscriptions(ctx context.Context, server *connection, topic string) error {
+func (a *app) topicSubscriptions(ctx context.Context, server *client.Connection, topic string) error {
 	request := &pubsubpb.ListTopicSubscriptionsRequest{Topic: topic, PageSize: listPage}
 	return pages(ctx, &request.PageToken, func(ctx context.Context) (string, error) {
-		page, err := server.publisher.ListTopicSubscriptions(ctx, request)
+		page, err := server.Publisher.ListTopicSubscriptions(ctx, request)
 		if err != nil {
-			return "", server.failed(err, "list subscriptions of %s", topic)
+			return "", server.Failed(err, "list subscriptions of %s", topic)
 		}
 		for _, name := range page.Subscriptions {
 			if err := a.report(name, map[string]string{"name": name}); err != nil {
@@ -179,18 +181,18 @@ func (a *app) topicUpdate() *cobra.Command {
 		Use: "update TOPIC", Short: "Change the fields whose flags are given", Args: cobra.ExactArgs(1),
 		Example: "  posthaste topic update orders --retention 1d\n  posthaste topic update orders --clear labels --label team=billing",
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.within(c.Context(), func(ctx context.Context, server *connection) error {
-				topic, err := server.publisher.GetTopic(ctx, &pubsubpb.GetTopicRequest{Topic: server.topic(args[0])})
+			return a.within(c.Context(), func(ctx context.Context, server *client.Connection) error {
+				topic, err := server.Publisher.GetTopic(ctx, &pubsubpb.GetTopicRequest{Topic: server.Topic(args[0])})
 				if err != nil {
-					return server.failed(err, "update topic %s", server.topic(args[0]))
+					return server.Failed(err, "update topic %s", server.Topic(args[0]))
 				}
 				mask, err := change(c.Flags(), cleared, topicClearings(), f.fields(), topic)
 				if err != nil {
 					return err
 				}
-				updated, err := server.publisher.UpdateTopic(ctx, &pubsubpb.UpdateTopicRequest{Topic: topic, UpdateMask: mask})
+				updated, err := server.Publisher.UpdateTopic(ctx, &pubsubpb.UpdateTopicRequest{Topic: topic, UpdateMask: mask})
 				if err != nil {
-					return server.failed(err, "update topic %s", topic.Name)
+					return server.Failed(err, "update topic %s", topic.Name)
 				}
 				return a.changed("updated", updated.Name, updated)
 			})
@@ -202,8 +204,8 @@ func (a *app) topicUpdate() *cobra.Command {
 }
 
 func (a *app) topicDelete() *cobra.Command {
-	return a.each("topic", "delete", "deleted", "orders", "Delete topics; their subscriptions stay with what they hold", func(ctx context.Context, server *connection, name string) error {
-		_, err := server.publisher.DeleteTopic(ctx, &pubsubpb.DeleteTopicRequest{Topic: name})
+	return a.each("topic", "delete", "deleted", "orders", "Delete topics; their subscriptions stay with what they hold", func(ctx context.Context, server *client.Connection, name string) error {
+		_, err := server.Publisher.DeleteTopic(ctx, &pubsubpb.DeleteTopicRequest{Topic: name})
 		return err
 	})
 }

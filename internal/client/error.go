@@ -1,0 +1,53 @@
+package client
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/posthaste-io/posthaste/internal/text"
+)
+
+// Error says what a call to a server was about and, on one line, how it failed: the status code as the API documents it, and the
+// server's message.
+type Error struct {
+	about   string
+	address string
+	err     error
+}
+
+// Unwrap gives the status that the call ended with.
+func (e *Error) Unwrap() error { return e.err }
+
+// dialing begins the message of a call that reached no server, before the operating system's reason.
+const dialing = `connection error: desc = "transport: Error while dialing: `
+
+// Error implements error.
+func (e *Error) Error() string {
+	s := status.Convert(e.err)
+	message := text.OneLine(s.Message())
+	if reason, unreached := strings.CutPrefix(message, dialing); unreached {
+		message = fmt.Sprintf("no server at %s: %s", e.address, strings.TrimSuffix(reason, `"`))
+	}
+	return fmt.Sprintf("%s: %s: %s", e.about, CodeName(s.Code()), message)
+}
+
+// CodeName spells a status code as the API's documents do: NOT_FOUND, not NotFound.
+func CodeName(c codes.Code) string {
+	if c == codes.Canceled {
+		return "CANCELLED"
+	}
+	var name strings.Builder
+	lower := false
+	for _, r := range c.String() {
+		if unicode.IsUpper(r) && lower {
+			name.WriteByte('_')
+		}
+		lower = unicode.IsLower(r)
+		name.WriteRune(unicode.ToUpper(r))
+	}
+	return name.String()
+}
