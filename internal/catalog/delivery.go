@@ -54,7 +54,14 @@ func carryPushVersion(current, next *pubsubpb.Subscription) {
 
 func validEndpoint(endpoint string) bool {
 	parsed, err := url.Parse(endpoint)
-	return err == nil && (parsed.Scheme == "http" || parsed.Scheme == "https") && parsed.Hostname() != ""
+	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Hostname() == "" {
+		return false
+	}
+	if port := parsed.Port(); port != "" {
+		number, err := strconv.ParseUint(port, 10, 16)
+		return err == nil && number > 0
+	}
+	return true
 }
 
 func validAccount(email string) bool {

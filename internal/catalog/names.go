@@ -73,6 +73,11 @@ func BadName(name string) error {
 		quoted(name))
 }
 
+// BadAckID is the refusal of an ack id that was not given out for the subscription.
+func BadAckID(id []byte) error {
+	return invalid("You have passed an invalid ack ID to the service (ack_id=%s).", quoted(string(id)))
+}
+
 // NotFound says that no resource has the name.
 func NotFound(name string) error {
 	return status.Errorf(codes.NotFound, "Resource not found (resource=%s).", quoted(lastSegment(name)))

@@ -140,6 +140,10 @@ func TestTextsRepeatLongOrBrokenInputOnlyInPart(t *testing.T) {
 		t.Errorf("text of %d bytes: %.80s", len(text), text)
 	}
 	refused(t, BadName("a\xffb"), codes.InvalidArgument, badNameText("a\uFFFDb"))
+	text = status.Convert(BadAckID([]byte(strings.Repeat("é", 250_000)))).Message()
+	if len(text) > 2000 || !strings.Contains(text, "é...)") {
+		t.Errorf("text of %d bytes: %.80s", len(text), text)
+	}
 }
 
 func TestValidNamesCostNoAllocation(t *testing.T) {

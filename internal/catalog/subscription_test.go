@@ -161,6 +161,8 @@ var subscriptionRefusals = []struct{ field, sent, text string }{
 	{"push_config", `push_config { push_endpoint: "ftp://example.com" }`, endpointText("ftp://example.com")},
 	{"push_config", `push_config { push_endpoint: "https://" }`, endpointText("https://")},
 	{"push_config", `push_config { push_endpoint: "https://:443/" }`, endpointText("https://:443/")},
+	{"push_config", `push_config { push_endpoint: "https://example.com:65536/" }`, endpointText("https://example.com:65536/")},
+	{"push_config", `push_config { push_endpoint: "https://example.com:0/" }`, endpointText("https://example.com:0/")},
 	{"push_config", `push_config { push_endpoint: "https://example.com/%zz" }`, endpointText("https://example.com/%zz")},
 	{"push_config", `push_config { push_endpoint: "https://e.com" attributes { key: "x-goog-version" value: "v2" } }`, "Invalid push endpoint version given in push config (version=v2)."},
 	{"push_config", `push_config { push_endpoint: "https://e.com" oidc_token {} }`, argumentText("PushConfig::oidc_token::service_account_email")},

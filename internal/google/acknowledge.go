@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/posthaste-io/posthaste/internal/broker"
+	"github.com/posthaste-io/posthaste/internal/catalog"
 	"github.com/posthaste-io/posthaste/internal/limit"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
@@ -87,7 +88,7 @@ func (s *server) decodeIDs(dst []wire.AckID, sub *broker.Subscription, texts [][
 	for _, text := range texts {
 		id, ok := s.decodeID(sub, text)
 		if !ok {
-			return dst, status.Errorf(codes.InvalidArgument, "You have passed an invalid ack ID to the service (ack_id=%s).", text)
+			return dst, catalog.BadAckID(text)
 		}
 		dst = append(dst, id)
 	}
