@@ -49,6 +49,10 @@ func TestTopicSchemaFlags(t *testing.T) {
 	if got := f.topics["projects/p/topics/a"].GetSchemaSettings(); !proto.Equal(got, want) {
 		t.Errorf("got %v", got)
 	}
+	f.run(t, "", "topic", "update", "a", "--schema", "short").want(t, 0, "updated projects/p/topics/a\n", "")
+	if got := f.topics["projects/p/topics/a"].GetSchemaSettings().GetSchema(); got != "projects/p/schemas/short" {
+		t.Errorf("a schema by its id is %s", got)
+	}
 	f.run(t, "", "topic", "create", "b", "--encoding", "json").want(t, 2, "", "posthaste: --encoding: an encoding needs a --schema\n")
 	f.run(t, "", "topic", "create", "b", "--schema", "s", "--encoding", "xml").
 		want(t, 2, "", "posthaste: --schema: encoding \"xml\" is unknown; allowed: json, binary\n")

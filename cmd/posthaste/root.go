@@ -34,8 +34,8 @@ const rootLong = `Posthaste is a durable message broker for clients of Google Cl
 
 "posthaste serve" runs the broker. The other commands are clients, of this broker or of anything else that speaks
 google.pubsub.v1 without TLS. They find the server by --addr, POSTHASTE_ADDR or PUBSUB_EMULATOR_HOST, and the project
-by --project, PUBSUB_PROJECT_ID or GOOGLE_CLOUD_PROJECT. Topics and subscriptions are named by a short id or in full
-(projects/PROJECT/topics/ID).
+by --project, PUBSUB_PROJECT_ID or GOOGLE_CLOUD_PROJECT. Topics, subscriptions, snapshots and schemas are named by a short id
+or in full (projects/PROJECT/topics/ID).
 
 Exit codes: 0 success; 1 failure; 2 wrong arguments or settings; 3 serve: the data directory is in use;
 4 serve: the storage failed, restart to recover; 5 apply --dry-run: something would be changed; 130 ended by a

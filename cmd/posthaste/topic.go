@@ -23,13 +23,15 @@ type topicFlags struct {
 	labels    pairs
 	schema    string
 	encoding  string
+	// resolveSchema completes the name of a schema; set before fields are applied.
+	resolveSchema func(string) string
 }
 
 func (f *topicFlags) define(flags *pflag.FlagSet) {
 	f.labels = pairs{}
 	flags.Var(&f.retention, "retention", "keep published messages for this `DURATION`, such as 7d, so that subscriptions can seek back")
 	flags.Var(f.labels, "label", "label as `KEY=VALUE`; may be repeated")
-	flags.StringVar(&f.schema, "schema", "", "full `NAME` of the schema that messages must follow")
+	flags.StringVar(&f.schema, "schema", "", "`SCHEMA` that messages must follow")
 	flags.StringVar(&f.encoding, "encoding", "json", "`ENCODING` of messages with a schema: json or binary")
 }
 
@@ -58,7 +60,7 @@ func (f *topicFlags) applySchema(t *pubsubpb.Topic) error {
 		t.SchemaSettings = new(pubsubpb.SchemaSettings)
 	}
 	if f.schema != "" {
-		t.SchemaSettings.Schema = f.schema
+		t.SchemaSettings.Schema = f.resolveSchema(f.schema)
 	}
 	if t.SchemaSettings.Schema == "" {
 		return fmt.Errorf("an encoding needs a --schema")
@@ -89,9 +91,11 @@ func (a *app) topicCreate() *cobra.Command {
 	var f topicFlags
 	c := &cobra.Command{
 		Use: "create TOPIC...", Short: "Create topics", Args: cobra.MinimumNArgs(1),
-		Example: "  posthaste topic create orders\n  posthaste topic create orders --retention 7d --label team=sales",
+		Example: "  posthaste topic create orders\n  posthaste topic create orders --retention 7d --label team=sales\n" +
+			"  posthaste topic create orders --schema order --encoding json",
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
+				f.resolveSchema = server.Schema
 				for _, name := range args {
 					topic := &pubsubpb.Topic{Name: server.Topic(name)}
 					if _, err := apply(c.Flags(), f.fields(), topic); err != nil {
@@ -186,6 +190,7 @@ func (a *app) topicUpdate() *cobra.Command {
 				if err != nil {
 					return server.Failed(err, "update topic %s", server.Topic(args[0]))
 				}
+				f.resolveSchema = server.Schema
 				mask, err := change(c.Flags(), cleared, topicClearings(), f.fields(), topic)
 				if err != nil {
 					return err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -24,6 +25,18 @@ func TestShortNamesBelongToTheProject(t *testing.T) {
 		if got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
+	}
+}
+
+func TestErrorsSayWhyAMessageDoesNotFollowItsSchema(t *testing.T) {
+	refusal, err := status.New(codes.InvalidArgument, "Invalid data.").WithDetails(
+		&errdetails.ErrorInfo{Metadata: map[string]string{"revisionInfo": "Byte 9\nis wrong."}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Connection{Address: "host:1"}
+	if got := c.Failed(refusal.Err(), "publish to %s", "t").Error(); got != "publish to t: INVALID_ARGUMENT: Invalid data. Byte 9 is wrong." {
+		t.Errorf("%q", got)
 	}
 }
 

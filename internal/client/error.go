@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -32,7 +33,17 @@ func (e *Error) Error() string {
 	if reason, unreached := strings.CutPrefix(message, dialing); unreached {
 		message = fmt.Sprintf("no server at %s: %s", e.address, strings.TrimSuffix(reason, `"`))
 	}
-	return fmt.Sprintf("%s: %s: %s", e.about, CodeName(s.Code()), message)
+	return fmt.Sprintf("%s: %s: %s%s", e.about, CodeName(s.Code()), message, reason(s))
+}
+
+// reason is what the details of a status add to its text: why a message does not follow its schema, which the text leaves out.
+func reason(s *status.Status) string {
+	for _, detail := range s.Details() {
+		if info, is := detail.(*errdetails.ErrorInfo); is && info.Metadata["revisionInfo"] != "" {
+			return " " + text.OneLine(info.Metadata["revisionInfo"])
+		}
+	}
+	return ""
 }
 
 // CodeName spells a status code as the API's documents do: NOT_FOUND, not NotFound.
