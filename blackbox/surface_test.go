@@ -17,30 +17,38 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// olderDefinition is google.pubsub.v1beta2, which Google publishes no more.
-var olderDefinition = sync.OnceValues(func() (protoreflect.FileDescriptor, error) {
-	source := &protocompile.SourceResolver{ImportPaths: []string{filepath.Join("..", "internal", "google", "v1beta2pb")}}
-	files, err := (&protocompile.Compiler{Resolver: protocompile.WithStandardImports(source)}).Compile(context.Background(), "pubsub.proto")
+// ownDefinitions are the API's parts that Google publishes nowhere: google.pubsub.v1beta2, and the methods that try message transforms.
+var ownDefinitions = sync.OnceValues(func() ([]protoreflect.FileDescriptor, error) {
+	source := &protocompile.SourceResolver{ImportPaths: []string{
+		filepath.Join("..", "internal", "google", "v1beta2pb"), filepath.Join("..", "internal", "google", "transformpb"),
+	}}
+	known := protocompile.ResolverFunc(func(path string) (protocompile.SearchResult, error) {
+		file, err := protoregistry.GlobalFiles.FindFileByPath(path)
+		return protocompile.SearchResult{Desc: file}, err
+	})
+	compiler := &protocompile.Compiler{Resolver: protocompile.CompositeResolver{known, source}}
+	files, err := compiler.Compile(context.Background(), "pubsub.proto", "transform.proto")
 	if err != nil {
 		return nil, err
 	}
-	return files[0], nil
+	return []protoreflect.FileDescriptor{files[0], files[1]}, nil
 })
 
 // surface is every RPC of the services that the broker serves, as their definitions list them.
 func surface(t *testing.T) []protoreflect.MethodDescriptor {
 	t.Helper()
-	older, err := olderDefinition()
+	own, err := ownDefinitions()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var all []protoreflect.MethodDescriptor
-	for _, file := range []protoreflect.FileDescriptor{
-		pb.File_google_pubsub_v1_pubsub_proto, pb.File_google_pubsub_v1_schema_proto, iampb.File_google_iam_v1_iam_policy_proto, older,
-	} {
+	for _, file := range append([]protoreflect.FileDescriptor{
+		pb.File_google_pubsub_v1_pubsub_proto, pb.File_google_pubsub_v1_schema_proto, iampb.File_google_iam_v1_iam_policy_proto,
+	}, own...) {
 		for i := range file.Services().Len() {
 			methods := file.Services().Get(i).Methods()
 			for j := range methods.Len() {
@@ -92,8 +100,14 @@ func httpForms(rpc protoreflect.MethodDescriptor) []httpForm {
 		}
 		rpc, version = found.(protoreflect.MethodDescriptor), "/v1beta2/"
 	}
-	rule, _ := proto.GetExtension(rpc.Options(), annotations.E_Http).(*annotations.HttpRule)
-	if rule == nil {
+	// The options of a definition that was compiled here hold the rule in another form, which the encoding does not know.
+	options := new(descriptorpb.MethodOptions)
+	encoded, err := proto.Marshal(rpc.Options())
+	if err == nil {
+		err = proto.Unmarshal(encoded, options)
+	}
+	rule, _ := proto.GetExtension(options, annotations.E_Http).(*annotations.HttpRule)
+	if err != nil || rule == nil {
 		return nil
 	}
 	var forms []httpForm
