@@ -33,11 +33,11 @@ func keyReleased(d *delivery, until, slack int64) bool {
 	if !d.sub.config.Ordered || d.Key == "" {
 		return false
 	}
-	for _, other := range d.sub.deliveries {
+	for _, other := range d.sub.keyed[d.Key] {
 		if other.at > until {
 			break
 		}
-		if other != d && other.Key == d.Key {
+		if other != d {
 			// Whether a change of the deadline came in time may be open: both ends are possible then.
 			late := other.released(slack)
 			for _, released := range [...]int64{late, min(late, other.leaseEndSure(slack))} {

@@ -53,6 +53,7 @@ type subscription struct {
 	until      int64 // deletion invoked
 	deliveries []*delivery
 	messages   map[string][]*delivery // by payload, in order of receipt
+	keyed      map[string][]*delivery // by ordering key, likewise
 	seeks      []int64
 	moves      []*move
 }
@@ -230,7 +231,8 @@ func (b *builder) addSubscription(e *Event) string {
 		if s != nil {
 			return "subscription was created twice"
 		}
-		s = &subscription{name: e.Subscription, topic: e.Topic, since: e.TimeNS, until: forever, messages: make(map[string][]*delivery)}
+		s = &subscription{name: e.Subscription, topic: e.Topic, since: e.TimeNS, until: forever, messages: make(map[string][]*delivery),
+			keyed: make(map[string][]*delivery)}
 		if e.Config != nil {
 			s.config = *e.Config
 		}
@@ -297,6 +299,9 @@ func (b *builder) addReceive(e *Event) string {
 	}
 	s.deliveries = append(s.deliveries, d)
 	s.messages[e.Payload] = append(s.messages[e.Payload], d)
+	if e.Key != "" {
+		s.keyed[e.Key] = append(s.keyed[e.Key], d)
+	}
 	if d.stream != nil {
 		d.stream.deliveries = append(d.stream.deliveries, d)
 	}

@@ -108,6 +108,17 @@ func TestOrderPerKey(t *testing.T) {
 		90 st ack invoke ack=a1
 		91 st ack invoke ack=b1
 		92 st ack invoke ack=c1`
+	late := `
+		25 p publish invoke msg=d key=k
+		26 p publish ok msg=d
+		40 s2 stream invoke` + deliver("50", "a", "a1") + `
+		60 st nack invoke ack=a1
+		61 s2 receive ok key=k msg=a ack=a2
+		62 s2 receive ok key=k msg=b ack=b2`
+	ackLate := `
+		90 s2 ack invoke ack=a2
+		91 s2 ack invoke ack=b2
+		93 s2 ack invoke ack=d2`
 	judgeAll(t, []verdict{
 		{"in order", begin + deliver("50", "a", "a1") + deliver("51", "b", "b1") + deliver("52", "c", "c1") + ackAll, nil},
 		{"two change places", begin + deliver("50", "a", "a1") + deliver("51", "c", "c1") + deliver("52", "b", "b1") + ackAll,
@@ -167,6 +178,34 @@ func TestOrderPerKey(t *testing.T) {
 			1090 st ack invoke ack=a1
 			1091 st ack invoke ack=b1
 			1092 st ack invoke ack=c1`, nil},
+		{"a successor arrives late on the stream from which its key was taken", begin + late + `
+			63 s2 receive ok key=k msg=c ack=c2
+			64 st receive ok key=k msg=b ack=b1
+			65 s2 receive ok key=k msg=d ack=d2` + ackLate + `
+			92 s2 ack invoke ack=c2`, nil},
+		{"a message is passed over as another arrives late", begin + late + `
+			64 st receive ok key=k msg=b ack=b1
+			65 s2 receive ok key=k msg=d ack=d2
+			66 s2 receive ok key=k msg=c ack=c2` + ackLate + `
+			92 s2 ack invoke ack=c2`, []string{"order"}},
+		{"a message was on its way when its key was taken away", begin + deliver("50", "a", "a1") + deliver("51", "b", "b1") + `
+			40 s2 stream invoke
+			60 st nack invoke ack=a1
+			61 s2 receive ok key=k msg=a ack=a2` + deliver("62", "c", "c1") + `
+			63 s2 receive ok key=k msg=b ack=b2
+			64 s2 receive ok key=k msg=c ack=c2
+			90 s2 ack invoke ack=a2
+			91 s2 ack invoke ack=b2
+			92 s2 ack invoke ack=c2`, nil},
+		{"a message goes to the wrong stream long after its key was taken away", begin + deliver("50", "a", "a1") + deliver("51", "b", "b1") + `
+			40 s2 stream invoke
+			60 st nack invoke ack=a1
+			61 s2 receive ok key=k msg=a ack=a2` + deliver("900", "c", "c1") + `
+			901 s2 receive ok key=k msg=b ack=b2
+			902 s2 receive ok key=k msg=c ack=c2
+			990 s2 ack invoke ack=a2
+			991 s2 ack invoke ack=b2
+			992 s2 ack invoke ack=c2`, []string{"early", "order"}},
 	})
 }
 
