@@ -124,7 +124,7 @@ type fullRun struct {
 	broker    *process.Broker
 	publisher *publisher
 	reader    *subscriber
-	accepted  int // messages that the reader has yet to get
+	waiting   int // messages that the reader has yet to get
 }
 
 func TestDiskFull(t *testing.T) {
@@ -173,7 +173,7 @@ func (r *fullRun) publish(t *testing.T) (accepted bool) {
 	err := r.publisher.publish(fullPerCall, fullMessage)
 	switch status.Code(err) {
 	case codes.OK:
-		r.accepted += fullPerCall
+		r.waiting += fullPerCall
 		return true
 	case codes.ResourceExhausted:
 		return false
@@ -191,10 +191,10 @@ func (r *fullRun) fill(t *testing.T) {
 			t.Fatal("publishes are taken that cannot fit on the disk")
 		}
 	}
-	if r.accepted < fullPerCall*4 {
-		t.Errorf("only %d messages were taken by an empty disk", r.accepted)
+	if r.waiting < fullPerCall*4 {
+		t.Errorf("only %d messages were taken by an empty disk", r.waiting)
 	}
-	t.Logf("refused with %d messages stored and %d MiB free", r.accepted, r.disk.free(t)>>20)
+	t.Logf("refused with %d messages stored and %d MiB free", r.waiting, r.disk.free(t)>>20)
 	if r.disk.free(t) == 0 {
 		t.Error("the disk is full to the last byte, want a refusal before that")
 	}
@@ -240,16 +240,16 @@ func (r *fullRun) pull(t *testing.T) {
 	r.reader.record("reader", answer.ReceivedMessages)
 	r.reader.call++
 	r.reader.acknowledge("reader", r.reader.call, answer.ReceivedMessages)
-	r.accepted -= len(answer.ReceivedMessages)
+	r.waiting -= len(answer.ReceivedMessages)
 }
 
 // consume takes all messages.
 func (r *fullRun) consume(t *testing.T) {
 	t.Helper()
-	for limit := time.Now().Add(2 * recoverWithin); r.accepted > 0; {
+	for limit := time.Now().Add(2 * recoverWithin); r.waiting > 0; {
 		r.pull(t)
 		if time.Now().After(limit) {
-			t.Fatalf("%d accepted messages did not come", r.accepted)
+			t.Fatalf("%d accepted messages did not come", r.waiting)
 		}
 	}
 }

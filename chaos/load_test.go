@@ -33,8 +33,11 @@ type plan struct {
 	config  check.Config
 	streams int
 	pullers int
-	limits  check.Limits // of each stream
-	poison  bool         // readers never handle poisonous messages
+	limits  check.Limits  // of each stream
+	poison  bool          // readers never handle poisonous messages
+	late    bool          // readers acknowledge many messages about when their leases run out
+	replay  *staleIDs     // ack ids that no longer hold are sent again and again; nil for none
+	churn   time.Duration // how long a stream lives, on average; 0 leaves it open
 }
 
 // subscriptions are all that the load reads.
@@ -51,10 +54,11 @@ var subscriptions = []plan{
 
 const (
 	publishers      = 4
-	publishEvery    = 40 * time.Millisecond // per publisher: 10 messages each time
 	messagesPerCall = 10
 	messageBytes    = 1024
 	callTimeout     = 10 * time.Second
+	// keysPerPublisher is how many ordering keys a publisher takes in turn.
+	keysPerPublisher = 50
 	// quiet is how long nothing may come until a drain is over: longer than the longest lease that the load takes, so that what a lease
 	// still holds comes first.
 	quiet = streamDeadline*time.Second + 1500*time.Millisecond
@@ -69,7 +73,10 @@ type load struct {
 	file     *os.File
 	history  *check.Recorder
 	seed     uint64
-	received atomic.Int64 // deliveries so far
+	keys     int           // ordering keys of each publisher
+	patience time.Duration // what a call may take
+	received atomic.Int64  // deliveries so far
+	accepted atomic.Int64  // messages that the broker took, so far
 	draining atomic.Bool
 
 	publishing  context.Context
@@ -99,7 +106,7 @@ func newLoad(t *testing.T, addr string, seed uint64) *load {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &load{t: t, conn: conn, file: file, history: check.NewRecorder(file), seed: seed}
+	l := &load{t: t, conn: conn, file: file, history: check.NewRecorder(file), seed: seed, keys: keysPerPublisher, patience: callTimeout}
 	l.publishing, l.stopPublish = context.WithCancel(context.Background())
 	l.reading, l.stopRead = context.WithCancel(context.Background())
 	t.Cleanup(func() {
@@ -142,16 +149,25 @@ func (l *load) start() {
 	topics := []string{letters, parcels, stamps}
 	l.create(topics, subscriptions)
 	l.read(subscriptions)
+	l.publish(topics...)
+	l.publishers.Go((&seeker{load: l, random: l.random("seeker")}).run)
+}
+
+// publish starts the publishers, which share the topics.
+func (l *load) publish(topics ...string) {
 	for i := range publishers {
-		p := &publisher{load: l, name: fmt.Sprint("publisher-", i), topic: topics[i%len(topics)], random: l.random(fmt.Sprint("publisher-", i))}
+		name := fmt.Sprint("publisher-", i)
+		p := &publisher{load: l, name: name, topic: topics[i%len(topics)], random: l.random(name)}
 		l.publishers.Go(p.run)
 	}
-	l.publishers.Go((&seeker{load: l, random: l.random("seeker")}).run)
 }
 
 // read starts the readers of the plans.
 func (l *load) read(plans []plan) {
 	for _, p := range plans {
+		if p.replay != nil {
+			l.readers.Go(func() { p.replay.run(l, p.name) })
+		}
 		for i := range p.streams {
 			name := fmt.Sprintf("%s/stream-%d", filepath.Base(p.name), i)
 			s := &subscriber{load: l, plan: p, name: name, random: l.random(name)}
@@ -198,8 +214,8 @@ func (l *load) drain() {
 	l.readers.Wait()
 }
 
-// judge ends the history and has it judged.
-func (l *load) judge(o check.Options) {
+// judge ends the history and has it judged. It returns the events.
+func (l *load) judge(o check.Options) []check.Event {
 	l.t.Helper()
 	if err := l.history.Close(); err != nil {
 		l.t.Fatal(err)
@@ -216,15 +232,16 @@ func (l *load) judge(o check.Options) {
 		l.t.Fatal(err)
 	}
 	if report.OK() {
-		return
+		return events
 	}
 	l.t.Errorf("%d violations, %d reasons why the run proves nothing", len(report.Violations), len(report.Voids))
 	if *historyFlag == "" {
 		kept := filepath.Join(os.TempDir(), fmt.Sprintf("posthaste-history-%d.jsonl", l.seed))
 		if err := os.Rename(l.file.Name(), kept); err != nil {
 			l.t.Error(err)
-			return
+			return events
 		}
 		l.t.Logf("history kept in %s", kept)
 	}
+	return events
 }

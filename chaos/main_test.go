@@ -11,16 +11,20 @@ import (
 
 // The flags are the size of a run; their defaults make a run of every day.
 var (
-	cyclesFlag  = flag.Int("cycles", 4, "how often the broker is killed under load")
-	roundsFlag  = flag.Int("rounds", 2, "how often the disk is filled")
-	afterMin    = flag.Duration("kill-after-min", 500*time.Millisecond, "shortest time that the broker works before it is killed")
-	afterMax    = flag.Duration("kill-after-max", 2*time.Second, "longest time that the broker works before it is killed")
-	readyMax    = flag.Duration("ready-within", 2*time.Second, "how long the broker may take to be ready again, at the 99th percentile")
-	seedFlag    = flag.Uint64("seed", 0, "seed of all choices; 0 picks one")
-	slowWindow  = flag.Duration("slow-window", 1500*time.Millisecond, "how long throughput is measured with and without a slow subscriber, several times each")
-	slowCost    = flag.Float64("slow-cost", 35, "how much throughput a slow subscriber may cost another subscription, in percent")
-	slowMemory  = flag.Int("slow-memory", 1500, "how much memory the broker may take beside a slow subscriber, in MiB")
-	historyFlag = flag.String("history", "", "file to keep the history in; one that shows violations is kept in any case")
+	cyclesFlag   = flag.Int("cycles", 4, "how often the broker is killed under load")
+	roundsFlag   = flag.Int("rounds", 2, "how often the disk is filled")
+	afterMin     = flag.Duration("kill-after-min", 500*time.Millisecond, "shortest time that the broker works before it is killed")
+	afterMax     = flag.Duration("kill-after-max", 2*time.Second, "longest time that the broker works before it is killed")
+	readyMax     = flag.Duration("ready-within", 2*time.Second, "how long the broker may take to be ready again, at the 99th percentile")
+	seedFlag     = flag.Uint64("seed", 0, "seed of all choices; 0 picks one")
+	slowWindow   = flag.Duration("slow-window", 1500*time.Millisecond, "how long throughput is measured with and without a slow subscriber, several times each")
+	slowCost     = flag.Float64("slow-cost", 35, "how much throughput a slow subscriber may cost another subscription, in percent")
+	slowMemory   = flag.Int("slow-memory", 1500, "how much memory the broker may take beside a slow subscriber, in MiB")
+	publishEvery = flag.Duration("publish-every", 40*time.Millisecond, "how often each of the publishers sends ten messages")
+	onceCount    = flag.Int("once-messages", 10_000, "messages of the exactly-once test, in waves of 100,000 at most")
+	orderCount   = flag.Int("ordering-messages", 10_000, "messages of the ordering test, in waves of 100,000 at most")
+	orderKeys    = flag.Int("ordering-keys", 500, "ordering keys of the ordering test")
+	historyFlag  = flag.String("history", "", "file to keep the history in; one that shows violations is kept in any case")
 )
 
 func TestMain(m *testing.M) {

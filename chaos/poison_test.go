@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -44,11 +43,7 @@ func TestPoisonBecomesDeadLetters(t *testing.T) {
 	random := l.random("faults")
 	l.create([]string{parcels, gravesOrdered, gravesPlain}, poisoned)
 	l.read(poisoned)
-	for i := range publishers {
-		name := fmt.Sprint("publisher-", i)
-		p := &publisher{load: l, name: name, topic: parcels, random: l.random(name)}
-		l.publishers.Go(p.run)
-	}
+	l.publish(parcels)
 	for i := range *cyclesFlag {
 		work := *afterMin + time.Duration(random.Int64N(int64(*afterMax-*afterMin)+1))
 		// A fault comes after a time and not after an event: that is what makes it hit anything.
@@ -64,20 +59,12 @@ func TestPoisonBecomesDeadLetters(t *testing.T) {
 	}
 	time.Sleep(*afterMax) // work after the last fault, which the judgement asks for
 	l.drain()
-	l.judge(tolerance(*cyclesFlag))
-	l.mourn()
+	l.mourn(l.judge(tolerance(*cyclesFlag)))
 }
 
 // mourn compares what was published with what the dead letter topics had.
-func (l *load) mourn() {
+func (l *load) mourn(events []check.Event) {
 	l.t.Helper()
-	if _, err := l.file.Seek(0, 0); err != nil {
-		l.t.Fatal(err)
-	}
-	events, err := check.Read(l.file)
-	if err != nil {
-		l.t.Fatal(err)
-	}
 	want := map[string]bool{}
 	letters := map[string]map[string]string{} // by subscription and payload: the message id
 	for _, e := range events {

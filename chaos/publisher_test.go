@@ -29,7 +29,7 @@ type publisher struct {
 }
 
 func (p *publisher) run() {
-	tick := time.NewTicker(publishEvery)
+	tick := time.NewTicker(*publishEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -46,7 +46,7 @@ func (p *publisher) publish(count, size int) error {
 	p.call++
 	r := &pb.PublishRequest{Topic: p.topic}
 	var events []check.Event
-	key := fmt.Sprintf("%s-%d", p.name, p.call%50)
+	key := fmt.Sprintf("%s-%d", p.name, p.call%int64(p.keys))
 	if p.topic != parcels {
 		key = ""
 	}
@@ -59,7 +59,7 @@ func (p *publisher) publish(count, size int) error {
 	}
 	p.history.Record(events...)
 	// The context outlives the end of publishing: a call that is under way gets its answer.
-	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), p.patience)
 	defer cancel()
 	answer, err := pb.NewPublisherClient(p.conn).Publish(ctx, r, grpc.WaitForReady(true))
 	outcome := outcomeOf(err)
@@ -78,6 +78,9 @@ func (p *publisher) publish(count, size int) error {
 		}
 	}
 	p.history.Record(events...)
+	if err == nil {
+		p.accepted.Add(int64(count))
+	}
 	return err
 }
 

@@ -50,7 +50,7 @@ func (s *seeker) run() {
 
 // seek reports whether the broker said that it was done.
 func (s *seeker) seek(to time.Time) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.load.patience)
 	defer cancel()
 	s.call++
 	e := check.Event{Process: "seeker", Op: check.OpSeek, Phase: check.PhaseInvoke, Call: s.call, Subscription: sought, PublishTimeNS: to.UnixNano()}

@@ -17,6 +17,9 @@ import (
 // reopenAfter is the pause before a stream or a pull that failed is tried again.
 const reopenAfter = 20 * time.Millisecond
 
+// lateSpread is how long before or after the end of its lease a message is acknowledged by readers that are late.
+const lateSpread = 300 * time.Millisecond
+
 // subscriber reads one subscription, by streams one after the other or by pulls.
 type subscriber struct {
 	*load
@@ -58,36 +61,62 @@ func (s *subscriber) runStream(process string) {
 		MaxOutstandingMessages: limits.Messages, MaxOutstandingBytes: limits.Bytes}
 	err = stream.Send(first)
 	// When the run ends, the stream is closed in an orderly way: what it sent before is then taken in.
-	stop := context.AfterFunc(s.reading, func() { _ = stream.CloseSend() })
+	life, abrupt, end := s.lifetime()
+	defer end()
+	leave := func() {
+		if abrupt && s.reading.Err() == nil {
+			cancel()
+		}
+		_ = stream.CloseSend()
+	}
+	stop := context.AfterFunc(life, leave)
 	for err == nil {
 		var response *pb.StreamingPullResponse
 		if response, err = stream.Recv(); err != nil {
 			break
 		}
-		request, byCall := s.take(process, response.ReceivedMessages)
-		if request != nil && stop() { // else the sending side is closed, or about to be
-			err = stream.Send(request)
-			stop = context.AfterFunc(s.reading, func() { _ = stream.CloseSend() })
+		s.confirm(process, response.AcknowledgeConfirmation)
+		choice := s.take(process, response.ReceivedMessages)
+		if choice.onStream != nil && stop() { // else the sending side is closed, or about to be
+			err = stream.Send(choice.onStream)
+			stop = context.AfterFunc(life, leave)
 		}
 		// A call may wait for a broker that is down, while the time of the next delivery must be noted when it comes.
 		s.call++
 		call := s.call
-		s.readers.Go(func() { s.acknowledge(process, call, byCall) })
+		s.readers.Go(func() { s.acknowledge(process, call, choice.byCall) })
+		s.acknowledgeLate(process, choice)
 		if s.dying {
 			s.dying, err = false, errPoisoned
 		}
 	}
 	stop()
-	end := check.Event{Process: process, Op: check.OpStream, Phase: check.PhaseOK, Subscription: s.plan.name}
+	closed := check.Event{Process: process, Op: check.OpStream, Phase: check.PhaseOK, Subscription: s.plan.name}
 	if err != io.EOF {
-		end.Phase, end.Detail = check.PhaseFail, fmt.Sprint(err)
+		closed.Phase, closed.Detail = check.PhaseFail, fmt.Sprint(err)
 	}
-	s.history.Record(end)
+	s.history.Record(closed)
 }
 
-// take records deliveries and decides what becomes of each: what is to be sent on the stream at once, which is recorded as sent, and what
-// is to be acknowledged by a call.
-func (s *subscriber) take(process string, messages []*pb.ReceivedMessage) (request *pb.StreamingPullRequest, byCall []*pb.ReceivedMessage) {
+// lifetime is how long a stream is to live, and whether it is then torn down rather than closed.
+func (s *subscriber) lifetime() (life context.Context, abrupt bool, end context.CancelFunc) {
+	if s.plan.churn == 0 || s.draining.Load() {
+		return s.reading, false, func() {}
+	}
+	life, end = context.WithTimeout(s.reading, time.Duration(s.random.Int64N(int64(2*s.plan.churn))))
+	return life, s.random.IntN(2) == 0, end
+}
+
+// choice is what becomes of the messages of a response.
+type choice struct {
+	onStream *pb.StreamingPullRequest // to be sent at once, and recorded as sent; nil for nothing
+	byCall   []*pb.ReceivedMessage    // to be acknowledged by a call
+	late     []*pb.ReceivedMessage    // likewise, after a while
+	after    time.Duration
+}
+
+// take records deliveries and decides what becomes of each.
+func (s *subscriber) take(process string, messages []*pb.ReceivedMessage) (c choice) {
 	s.record(process, messages)
 	onStream := &pb.StreamingPullRequest{}
 	var events []check.Event
@@ -101,6 +130,8 @@ func (s *subscriber) take(process string, messages []*pb.ReceivedMessage) (reque
 		onStream.ModifyDeadlineAckIds = append(onStream.ModifyDeadlineAckIds, m.AckId)
 		onStream.ModifyDeadlineSeconds = append(onStream.ModifyDeadlineSeconds, seconds)
 	}
+	seconds := 1 + s.random.Int32N(2)
+	c.after = time.Duration(seconds)*time.Second - lateSpread + time.Duration(s.random.Int64N(int64(2*lateSpread)))
 	for _, m := range messages {
 		choice := s.random.IntN(100)
 		switch {
@@ -108,10 +139,13 @@ func (s *subscriber) take(process string, messages []*pb.ReceivedMessage) (reque
 			if s.dying = s.dying || choice < 5 && !s.draining.Load(); !s.dying {
 				settle(check.OpNack, m, 0)
 			}
-		case s.draining.Load() || s.plan.poison || choice < 75:
+		case s.plan.late && choice < 40 && !s.draining.Load():
+			settle(check.OpExtend, m, seconds)
+			c.late = append(c.late, m)
+		case s.draining.Load() || s.plan.poison || choice < 76:
 			settle(check.OpAck, m, 0)
-		case choice < 85:
-			byCall = append(byCall, m)
+		case choice < 86:
+			c.byCall = append(c.byCall, m)
 		case choice < 91:
 			settle(check.OpNack, m, 0)
 		case choice < 95:
@@ -122,10 +156,45 @@ func (s *subscriber) take(process string, messages []*pb.ReceivedMessage) (reque
 		}
 	}
 	s.history.Record(events...)
-	if len(events) == 0 {
-		return nil, byCall
+	if len(events) > 0 {
+		c.onStream = onStream
 	}
-	return onStream, byCall
+	return c
+}
+
+// acknowledgeLate waits and then acknowledges, unless the run is over by then.
+func (s *subscriber) acknowledgeLate(process string, c choice) {
+	if len(c.late) == 0 {
+		return
+	}
+	s.call++
+	call := s.call
+	s.readers.Go(func() {
+		select {
+		case <-s.reading.Done():
+		case <-time.After(c.after):
+			s.acknowledge(process, call, c.late)
+		}
+	})
+}
+
+// confirm records what an exactly-once subscription says of acknowledgements on the stream.
+func (s *subscriber) confirm(process string, c *pb.StreamingPullResponse_AcknowledgeConfirmation) {
+	var events []check.Event
+	for _, outcome := range []struct {
+		ids   []string
+		phase check.Phase
+	}{
+		{c.GetAckIds(), check.PhaseOK},
+		{c.GetInvalidAckIds(), check.PhaseFail},
+		{c.GetUnorderedAckIds(), check.PhaseFail},
+		{c.GetTemporaryFailedAckIds(), check.PhaseUnknown},
+	} {
+		for _, id := range outcome.ids {
+			events = append(events, check.Event{Process: process, Op: check.OpAck, Phase: outcome.phase, Subscription: s.plan.name, AckID: id})
+		}
+	}
+	s.history.Record(events...)
 }
 
 // record writes down deliveries.
@@ -140,6 +209,7 @@ func (s *subscriber) record(process string, messages []*pb.ReceivedMessage) {
 		})
 	}
 	s.history.Record(events...)
+	s.plan.replay.received(messages)
 	s.received.Add(int64(len(messages)))
 }
 
@@ -160,11 +230,12 @@ func (s *subscriber) acknowledge(process string, call int64, messages []*pb.Rece
 		events = append(events, check.Event{Process: process, Op: check.OpAck, Phase: check.PhaseInvoke, Call: call, Subscription: s.plan.name, AckID: m.AckId})
 	}
 	s.history.Record(events...)
-	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.patience)
 	defer cancel()
 	_, err := pb.NewSubscriberClient(s.conn).Acknowledge(ctx, r, grpc.WaitForReady(true))
 	outcome := outcomeOf(err)
-	if outcome == check.PhaseFail && !s.plan.config.ExactlyOnce { // which refuses ids that were valid before a crash
+	refused := refusedIDs(err)
+	if outcome == check.PhaseFail && (refused == nil || !s.plan.config.ExactlyOnce) {
 		s.t.Errorf("%s: acknowledge: %v", process, err)
 	}
 	for i := range events {
@@ -172,8 +243,14 @@ func (s *subscriber) acknowledge(process string, call int64, messages []*pb.Rece
 		if err != nil {
 			events[i].Detail = err.Error()
 		}
+		if reason, is := refused[events[i].AckID]; is {
+			events[i].Detail = reason
+		} else if refused != nil {
+			events[i].Phase, events[i].Detail = check.PhaseOK, ""
+		}
 	}
 	s.history.Record(events...)
+	s.plan.replay.settled(events)
 }
 
 // runPulls reads by pulls and acknowledges by calls.
