@@ -208,8 +208,11 @@ func (e *Engine) open(ctx context.Context, m engine.Machine) (*shard, error) {
 		s.closeFiles()
 		return nil, err
 	}
-	s.start()
-	if err := s.appendOwn(layout.KindOpen, r.used.Number); err != nil {
+	go s.run()
+	// The keeper begins behind this entry: it may put two new checkpoints in the place of the one that the entry names.
+	err = s.appendOwn(layout.KindOpen, r.used.Number)
+	s.startKeeping()
+	if err != nil {
 		s.halt(err)
 		s.shutDown()
 		return nil, err
@@ -284,11 +287,10 @@ func (s *shard) takeOver(r *recovery) error {
 	return nil
 }
 
-// start sets the shard's goroutines to work.
-func (s *shard) start() {
+// startKeeping sets to work those who keep house for the committer.
+func (s *shard) startKeeping() {
 	s.sortSpares()
 	s.ended.Add(2)
-	go s.run()
 	go s.keep()
 	go s.prepareSegments()
 	s.prepareSoon()

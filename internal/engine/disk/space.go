@@ -128,13 +128,17 @@ func (s *shard) keptForNotes() bool {
 	return s.ready == nil && used > s.active.Size/2
 }
 
-// outgrows tells whether an append of n bytes makes a segment grow past the usual size, and takes more space than there is.
-func (s *shard) outgrows(n int) bool {
+// outgrows tells whether an append of n bytes makes a segment grow past the usual size, and takes more space than there is for it.
+func (s *shard) outgrows(n, blocks int) bool {
 	if int64(n) <= s.options.SegmentBytes/2 {
 		return false
 	}
+	left := s.setAside()
+	if blocks > 0 {
+		left = s.reserve()
+	}
 	free, err := s.options.FS.Free(s.options.Dir)
-	return err == nil && free < int64(n)+s.reserve()
+	return err == nil && free < int64(n)+left
 }
 
 // fittingSegment is how large a new segment may be: the usual size, or less if that would not leave enough for checkpoints. 0 means that
