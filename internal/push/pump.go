@@ -25,6 +25,7 @@ type pump struct {
 	service *Service
 	sub     *broker.Subscription
 	pace    pace            // the pump's goroutine's
+	alarm   alarm           // the pump's goroutine's
 	posting context.Context // ends what is on its way
 	cut     context.CancelFunc
 	stop    context.CancelFunc // ends the taking
@@ -137,7 +138,7 @@ func (p *pump) step(ctx context.Context, taker *broker.Taker) {
 	p.mu.Lock()
 	to, bytes := p.to, p.service.bytesEach()-p.bytes
 	if p.moved {
-		p.pace, p.moved = newPace(to.Retry), false
+		p.pace, p.alarm, p.moved = newPace(to.Retry), alarm{}, false
 	}
 	p.mu.Unlock()
 	room, wait := p.pace.room(p.service.options.Clock.Mono(), inflight)
@@ -253,7 +254,7 @@ func (p *pump) settle() (inflight int) {
 	if len(outcomes) == 0 {
 		return inflight
 	}
-	log, failing := p.service.options.Logger, p.pace.failing()
+	log := p.service.options.Logger
 	var acked []wire.AckID
 	nacked := make(map[lease.Reason][]wire.AckID)
 	for i := range outcomes {
@@ -270,8 +271,7 @@ func (p *pump) settle() (inflight int) {
 			}
 			log.Debug("push failed", "subscription", subscription, "status", o.status, "error", o.err)
 		}
-		if p.pace.failing() != failing {
-			failing = !failing
+		if failing := p.pace.failing(); p.alarm.news(failing, o.ended) {
 			p.tell(failing, o)
 		}
 	}
@@ -288,7 +288,7 @@ func (p *pump) settle() (inflight int) {
 
 // tell writes to the log that the endpoint fails, or does so no more.
 func (p *pump) tell(failing bool, o *outcome) {
-	log := p.service.options.Logger.With("subscription", o.post.to.Subscription, "endpoint", o.post.to.url.Redacted())
+	log := p.service.options.Logger.With("subscription", o.post.to.Subscription, "endpoint", o.post.to.shown())
 	switch {
 	case !failing:
 		log.Info("push endpoint answers again")

@@ -47,6 +47,12 @@ func newTarget(t *broker.PushTarget, userAgent string) (*target, error) {
 	return to, nil
 }
 
+// shown is the endpoint as the log may have it: passwords and queries hold secrets by which endpoints know who calls.
+func (t *target) shown() string {
+	bare := url.URL{Scheme: t.url.Scheme, Host: t.url.Host, Path: t.url.Path, RawPath: t.url.RawPath}
+	return bare.String()
+}
+
 // post is one message on its way to an endpoint.
 type post struct {
 	to          *target
