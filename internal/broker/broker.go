@@ -222,6 +222,8 @@ func (m *machine) Apply(r *engine.Record) error {
 		c, err := b.ledger.Apply(r)
 		if err == nil && b.live {
 			b.moved(&c)
+		} else if c.Forgotten {
+			b.gone = append(b.gone, c.Topic.ID)
 		}
 		return err
 	}
@@ -251,7 +253,7 @@ func (b *Broker) moved(c *ledger.Change) {
 	if c.Topic == nil {
 		return
 	}
-	t := b.topicByID[c.Topic.ID]
+	t := b.topicOf(c.Topic)
 	if c.Op != ledger.OpBlock || len(t.subscriptions) == 0 {
 		b.dirtied(t) // something may have become free
 		return

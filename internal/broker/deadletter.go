@@ -19,9 +19,6 @@ import (
 const (
 	lettersMax     = 500     // dead letters in one append
 	letterBytesAim = 1 << 20 // an append with more takes no further dead letter
-	// A message that could not be forwarded is delivered again after forwardWaitMin, doubled with each attempt up to forwardWaitMax.
-	forwardWaitMin = time.Second
-	forwardWaitMax = time.Minute
 	// warnEvery is how often a subscription complains that its dead letters cannot be forwarded.
 	warnEvery = time.Minute
 )
@@ -125,7 +122,7 @@ func (f *forwarder) compose(ctx context.Context) (unread error) {
 	for i := range f.letters {
 		l := &f.letters[i]
 		off := engine.Offset(l.Offset)
-		m, found, err := f.reader.At(ctx, off)
+		m, found, err := f.reader.Find(ctx, off, true)
 		switch {
 		case err != nil:
 			unread = err
@@ -135,6 +132,7 @@ func (f *forwarder) compose(ctx context.Context) (unread error) {
 			f.body = wire.AppendWithAttributes(f.body, m.Bytes, f.attributes(l, m.Time))
 			f.offsets = append(f.offsets, l.Offset)
 		}
+		f.reader.Relieve() // what is needed of it is copied
 	}
 	return unread
 }
@@ -189,8 +187,7 @@ func (f *forwarder) wait(l *letter) time.Duration {
 	if f.topic == "" {
 		return 0
 	}
-	doublings := min(max(0, int(l.Attempt)-f.most), 30)
-	return min(forwardWaitMin<<doublings, forwardWaitMax)
+	return deadletter.Wait(int(l.Attempt) - f.most)
 }
 
 // warnOfDeadLetters says in the log when a subscription's dead letters would reach nobody.

@@ -61,10 +61,11 @@ func (b *Broker) leaveTopic(s *Subscription, forgotten bool) {
 	}
 }
 
-// topicOf is the running topic of a subscription; for a detached one whose topic is forgotten, one that stands for it. The caller holds b.mu.
-func (b *Broker) topicOf(d *ledger.Subscription) *topic {
-	if t := b.topicByID[d.Topic.ID]; t != nil {
+// topicOf is the running topic; if it is forgotten, one that stands for it: a detached subscription still names it, and a publish may come
+// too late. The caller holds b.mu, or is the engine.
+func (b *Broker) topicOf(d *ledger.Topic) *topic {
+	if t := b.topicByID[d.ID]; t != nil {
 		return t
 	}
-	return &topic{durable: d.Topic}
+	return &topic{durable: d}
 }

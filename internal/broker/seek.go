@@ -45,6 +45,8 @@ func (b *Broker) SeekToSnapshot(ctx context.Context, name, to string) error {
 	if err := s.immovable(); err != nil {
 		return err
 	}
+	s.topic.space.Lock() // what is kept must not go before the seek needs it
+	defer s.topic.space.Unlock()
 	id, err := b.seekable(s, to)
 	if err != nil {
 		return err
@@ -115,9 +117,8 @@ func (b *Broker) sought(ctx context.Context, s *Subscription) (ledger.Sought, er
 	s.mu.Lock()
 	retention := s.terms.retention
 	s.mu.Unlock()
-	now := b.clock.Wall()
 	stale, err := b.shard.OffsetAt(ctx, s.topic.durable.ID, b.cutoff(retention))
-	return ledger.Sought{Epoch: uint64(b.Epoch()), Time: now, Stale: stale}, err
+	return ledger.Sought{Epoch: uint64(b.Epoch()), Time: b.clock.Wall(), Stale: stale}, err
 }
 
 // immovable says why the subscription cannot be moved.

@@ -77,7 +77,8 @@ func (s *Subscription) Ack(ctx context.Context, ids []wire.AckID, verdicts []Ver
 	defer records.Put(one)
 	one[0] = engine.Record{Kind: engine.KindNote, Body: set.note}
 	if wait {
-		return unavailable(s.broker.shard.Append(ctx, one[:]))
+		// Whether or not the caller waits any longer, the leases have ended: the log must hear of it.
+		return unavailable(s.broker.shard.Append(context.Background(), one[:]))
 	}
 	return unavailable(s.broker.shard.Enqueue(one[:]))
 }
@@ -159,6 +160,7 @@ func (s *Subscription) feedStarved() {
 	}
 	s.bury()
 	keep := s.starved[:0]
+	s.choosy = false
 	for _, t := range s.starved {
 		if t.exhausted(s.queue) {
 			keep = append(keep, t)

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -180,9 +181,7 @@ func (s *Subscription) shutOut(ctx context.Context) error {
 		if off = m.Offset; !wanted.Match(m.Bytes) && !s.durable.Acked(off) {
 			passed.add(&m)
 		}
-		if r.Spent() {
-			r.Release()
-		}
+		r.Relieve()
 	}
 	var notes []engine.Record
 	for some := range slices.Chunk(passed.runs, unwantedRunsMax) {
@@ -249,11 +248,17 @@ func (b *Broker) UpdateSnapshot(ctx context.Context, in *pubsubpb.Snapshot, mask
 
 // DeleteSnapshot deletes a snapshot: what it alone kept is free.
 func (b *Broker) DeleteSnapshot(ctx context.Context, name string) error {
+	return b.deleteSnapshot(ctx, name, math.MaxInt64)
+}
+
+// deleteSnapshot deletes a snapshot unless it lives longer than to a time, Unix nanoseconds.
+func (b *Broker) deleteSnapshot(ctx context.Context, name string, to int64) error {
 	defer b.names.Lock(name)()
 	b.mu.RLock()
 	s, err := b.findSnapshot(name)
+	due := err == nil && s.expire <= to
 	b.mu.RUnlock()
-	if err != nil {
+	if !due {
 		return err
 	}
 	return b.noteDeleted(ctx, name, ledger.AppendSnapshotDeleted(nil, s.durable.ID))
@@ -297,22 +302,9 @@ func (b *Broker) dropExpiredSnapshots(ctx context.Context) {
 	}
 	b.mu.RUnlock()
 	for _, name := range due {
-		if err := b.expireSnapshot(ctx, name); err != nil {
+		if err := b.deleteSnapshot(ctx, name, now); err != nil && status.Code(err) != codes.NotFound {
 			b.logger.Error("expiry", "snapshot", name, "error", err)
 			return // the log takes nothing; Failed tells the rest
 		}
 	}
-}
-
-// expireSnapshot deletes a snapshot unless it may live on meanwhile.
-func (b *Broker) expireSnapshot(ctx context.Context, name string) error {
-	defer b.names.Lock(name)()
-	b.mu.RLock()
-	s := b.snapshots[name]
-	due := s != nil && s.expire <= b.clock.Wall()
-	b.mu.RUnlock()
-	if !due {
-		return nil
-	}
-	return b.noteDeleted(ctx, name, ledger.AppendSnapshotDeleted(nil, s.durable.ID))
 }

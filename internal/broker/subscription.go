@@ -46,6 +46,7 @@ type Subscription struct {
 	unwanted  unwanted
 	takers    []*Taker
 	starved   []*Taker // without credit until something of theirs is settled
+	choosy    bool     // some of the starved have credit, but not for the message that came next
 	timer     clock.Timer
 	wakeAt    int64 // when the timer rings, by the monotonic clock; 0: it does not
 
@@ -130,7 +131,7 @@ func (s *Subscription) read() error {
 
 // bringSubscription makes a subscription of the ledger live. The caller holds b.mu.
 func (b *Broker) bringSubscription(d *ledger.Subscription) error {
-	t := b.topicOf(d)
+	t := b.topicOf(d.Topic)
 	s := &Subscription{broker: b, durable: d, topic: t, cursor: d.Floor(), recovered: d.Topic.End(), seeks: d.Seeks()}
 	if err := s.read(); err != nil {
 		return err
@@ -313,8 +314,7 @@ func (b *Broker) ListSubscriptions(project string, pageSize int32, pageToken str
 	return roster.Page(names, pageSize, pageToken, func(name string) (*pubsubpb.Subscription, error) { return b.subscriptions[name].config() })
 }
 
-func keys[V any](m map[string]V) []string       { return slices.Collect(maps.Keys(m)) }
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+func keys[V any](m map[string]V) []string { return slices.Collect(maps.Keys(m)) }
 
 // Names are those of all resources, in no order.
 func (b *Broker) Names() (subscriptions, snapshots, topics []string) {

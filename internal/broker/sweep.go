@@ -38,7 +38,7 @@ func (b *Broker) dropExpired(ctx context.Context) {
 		s.mu.Lock()
 		retention, seeks := s.terms.retention, s.seeks
 		s.mu.Unlock()
-		if sought := s.durable.Sought(); s.durable.Floor() < sought.Stale && b.clock.Wall() < sought.Time+int64(retention) {
+		if sought := s.durable.Sought(); s.durable.Floor() < sought.Stale && sought.Time > b.cutoff(retention) {
 			continue // what a seek brought back that was past its retention stays for that time again
 		}
 		before, err := b.shard.OffsetAt(ctx, s.durable.Topic.ID, b.cutoff(retention))
@@ -106,11 +106,11 @@ func (b *Broker) reclaim(ctx context.Context) {
 	}
 }
 
-// needed is the first offset of the topic that somebody needs; again says that time alone will change the answer. The caller holds
-// t.space.
+// needed is the first offset of the topic that somebody needs; again says that time alone will change it. The caller holds t.space, so that no
+// subscription moves back. Snapshots are looked at last: one that is made later begins where its subscription was seen, or behind that.
 func (b *Broker) needed(ctx context.Context, t *topic) (before engine.Offset, again bool) {
 	b.mu.RLock()
-	deleted, subscriptions, snapshots := t.durable.Deleted, t.subscriptions, t.snapshots
+	deleted, subscriptions := t.durable.Deleted, t.subscriptions
 	b.mu.RUnlock()
 	if deleted && len(subscriptions) == 0 {
 		return engine.Everything, false
@@ -126,9 +126,11 @@ func (b *Broker) needed(ctx context.Context, t *topic) (before engine.Offset, ag
 		kept = min(kept, from)
 		before = min(before, from, s.durable.Floor())
 	}
-	for _, s := range snapshots {
+	b.mu.RLock()
+	for _, s := range t.snapshots {
 		before = min(before, s.keeps)
 	}
+	b.mu.RUnlock()
 	if err != nil {
 		b.logger.Error("retention", "topic", t.durable.Name, "error", err)
 		return 0, true

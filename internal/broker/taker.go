@@ -273,6 +273,7 @@ func (s *Subscription) starve(t *Taker) {
 	if !slices.Contains(s.starved, t) {
 		s.starved = append(s.starved, t)
 	}
+	s.choosy = s.choosy || !t.exhausted(s.queue)
 }
 
 // exhausted says whether the taker's credit is used up.
@@ -340,6 +341,9 @@ func (t *Taker) takeShare(ctx context.Context, q *lease.Queue, max int, bytesMax
 	}
 	if t.chain = s.terms.chain; len(t.out) > 0 {
 		s.arm(now)
+		if s.choosy {
+			s.feedStarved() // another message comes next now
+		}
 		if s.waiting() > 0 {
 			s.bell.Ring(1) // there is more: let the next one have it
 		}

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -172,11 +173,12 @@ func (b *Broker) ListTopicSubscriptions(name string, pageSize int32, pageToken s
 	if err != nil {
 		return nil, "", err
 	}
-	attached := make(map[string]struct{}, len(t.subscriptions))
-	for _, s := range t.subscriptions {
-		attached[s.durable.Name] = struct{}{}
+	names := make([]string, len(t.subscriptions))
+	for i, s := range t.subscriptions {
+		names[i] = s.durable.Name
 	}
-	return catalog.Page(sortedKeys(attached), pageSize, pageToken)
+	slices.Sort(names)
+	return catalog.Page(names, pageSize, pageToken)
 }
 
 // Publish makes the messages durable and gives the id of the first; the others follow it one by one. Afterwards p has the messages as they

@@ -51,3 +51,12 @@ func Warning(exists, subscribed bool) string {
 	}
 	return ""
 }
+
+// A message that could not be forwarded is delivered again after waitMin, doubled with each further attempt up to waitMax.
+const (
+	waitMin = time.Second
+	waitMax = time.Minute
+)
+
+// Wait is how long a message that could not be forwarded waits at least, which failed so many times more than it had to.
+func Wait(more int) time.Duration { return min(waitMin<<min(max(0, more), 30), waitMax) }

@@ -3,6 +3,7 @@ package deadletter
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
@@ -19,5 +20,15 @@ func TestADeadLetterSaysWhereItComesFrom(t *testing.T) {
 	}
 	if got := o.Attributes(); !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+func TestTheWaitDoublesUpToAMinute(t *testing.T) {
+	for more, want := range map[int]time.Duration{
+		-1: time.Second, 0: time.Second, 1: 2 * time.Second, 5: 32 * time.Second, 6: time.Minute, 31: time.Minute, 1 << 20: time.Minute,
+	} {
+		if got := Wait(more); got != want {
+			t.Errorf("after %d more: %v, want %v", more, got, want)
+		}
 	}
 }

@@ -37,7 +37,7 @@ func AppendFailed(dst []byte, id SubscriptionID, seeks uint64, failures []Failur
 	if len(failures) == 0 {
 		return binary.AppendUvarint(dst, 0)
 	}
-	dst = binary.AppendUvarint(dst, uint64(failures[0].AtMillis))
+	dst = binary.AppendUvarint(dst, uint64(max(0, failures[0].AtMillis)))
 	for i := range failures {
 		dst = failures[i].append(dst)
 	}

@@ -196,8 +196,11 @@ func (l *Ledger) Apply(r *engine.Record) (Change, error) {
 
 func (l *Ledger) applyBlock(r *engine.Record) Change {
 	t := l.topics[r.Topic]
-	if t == nil || t.Deleted {
-		return Change{Op: OpBlock} // published while the topic was being deleted
+	switch {
+	case t == nil: // published while the topic was being deleted, and it is forgotten already
+		return Change{Op: OpBlock, Topic: &Topic{ID: r.Topic, Deleted: true}, Forgotten: true}
+	case t.Deleted:
+		return Change{Op: OpBlock}
 	}
 	end := uint64(r.Stamp.First) + uint64(r.Count)
 	if end <= t.end.Load() {

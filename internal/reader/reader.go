@@ -116,8 +116,12 @@ func (r *Reader) load(ctx context.Context, off engine.Offset) error {
 	return err
 }
 
-// Spent says that the reader has gone past what it read first, and holds its memory until Release.
-func (r *Reader) Spent() bool { return len(r.spent) > 0 }
+// Relieve lets go of everything that was read once there is more of it than one read: for who needs each message until the next only.
+func (r *Reader) Relieve() {
+	if len(r.spent) > 0 || r.aside != nil && len(r.aside.spent) > 0 {
+		r.Release()
+	}
+}
 
 // Release lets go of everything that was read.
 func (r *Reader) Release() {

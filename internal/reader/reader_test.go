@@ -78,12 +78,29 @@ func TestWhatWasGivenStaysUntilRelease(t *testing.T) {
 	r := Reader{Shard: stored(t, 2, 2), Topic: 1}
 	early := expect(t, &r, 3, 3)
 	expect(t, &r, 0, 0) // a step back reads again
-	if !r.Spent() || string(early.Bytes[2:]) != "3" {
-		t.Errorf("spent %v, the earlier message is %q now", r.Spent(), early.Bytes)
+	if len(r.spent) == 0 || string(early.Bytes[2:]) != "3" {
+		t.Errorf("%d batches spent, the earlier message is %q now", len(r.spent), early.Bytes)
 	}
-	if r.Release(); r.Spent() {
+	if r.Release(); len(r.spent) > 0 {
 		t.Error("memory is held after Release")
 	}
 	expect(t, &r, 1, 1)
 	r.Release()
+}
+
+func TestAReaderThatIsRelievedHoldsOneReadAtMost(t *testing.T) {
+	r := Reader{Shard: stored(t, 2, 2, 2, 2), Topic: 1}
+	defer r.Release()
+	for _, apart := range []bool{false, true} {
+		for _, off := range []engine.Offset{7, 0, 5, 2, 3} {
+			m, found, err := r.Find(t.Context(), off, apart)
+			if err != nil || !found || string(m.Bytes[2:]) != fmt.Sprint(off) {
+				t.Fatalf("at %d: %q, found %v, %v", off, m.Bytes, found, err)
+			}
+			r.Relieve()
+			if len(r.spent) > 0 || r.aside != nil && len(r.aside.spent) > 0 {
+				t.Errorf("at %d: more than one read is held", off)
+			}
+		}
+	}
 }

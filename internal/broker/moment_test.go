@@ -1,0 +1,217 @@
+package broker
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/posthaste-io/posthaste/internal/engine"
+)
+
+// moments lets a test do something in the middle of something else: right before the log looks for a time, or right before it takes
+// records in. Each is done once.
+type moments struct {
+	engine.Engine
+	beforeOffsetAt, beforeBlock atomic.Pointer[func()]
+}
+
+type momentShard struct {
+	engine.Shard
+	*moments
+}
+
+func (m *moments) Own(ctx context.Context, id engine.ShardID, machine engine.Machine) (engine.Shard, error) {
+	shard, err := m.Engine.Own(ctx, id, machine)
+	return &momentShard{shard, m}, err
+}
+
+func once(p *atomic.Pointer[func()]) {
+	if f := p.Swap(nil); f != nil {
+		(*f)()
+	}
+}
+
+func (s *momentShard) OffsetAt(ctx context.Context, t engine.TopicID, unixNano int64) (engine.Offset, error) {
+	once(&s.beforeOffsetAt)
+	return s.Shard.OffsetAt(ctx, t, unixNano)
+}
+
+func (s *momentShard) Append(ctx context.Context, recs []engine.Record) error {
+	if recs[0].Kind == engine.KindBlock {
+		once(&s.beforeBlock)
+	}
+	if err := ctx.Err(); err != nil {
+		return err // a log that has much to do asks that before it takes anything in
+	}
+	return s.Shard.Append(ctx, recs)
+}
+
+// momentous is a bench with moments, whose trims are remembered.
+func momentous(t *testing.T) (*bench, *trimWitness, *moments) {
+	b, w := witnessed(t)
+	if err := b.Close(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	m := &moments{Engine: w}
+	b.engine = m
+	b.open()
+	return b, w, m
+}
+
+func TestASnapshotThatIsMadeWhileSpaceIsReclaimedKeepsWhatItNeeds(t *testing.T) {
+	b, w, m := momentous(t)
+	topic := &pubsubpb.Topic{Name: topicName, MessageRetentionDuration: durationpb.New(10 * time.Minute)}
+	if _, err := b.CreateTopic(b.ctx, topic); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.CreateSubscription(b.ctx, &pubsubpb.Subscription{Name: subName, Topic: topicName}); err != nil {
+		t.Fatal(err)
+	}
+	b.publish("a", "b")
+	b.clock.Advance(11 * time.Minute)
+	s := b.stream(Credit{})
+	list := b.now(s)
+	id := b.topic(topicName).durable.ID
+	done := make(chan struct{})
+	meanwhile := func() {
+		defer close(done)
+		b.snapshot(snapName)
+		b.ack(list...)
+	}
+	b.until("the sweeper rests", func() bool { return b.clock.Timers() > 0 })
+	m.beforeOffsetAt.Store(&meanwhile)
+	b.dirtied(b.topic(topicName))
+	b.reclaim(b.ctx)
+	<-done
+	if before := w.trim(id); before != 0 {
+		t.Errorf("a trim of everything before %d, and the snapshot needs it", before)
+	}
+	if err := b.SeekToSnapshot(b.ctx, subName, snapName); err != nil {
+		t.Fatal(err)
+	}
+	b.expect("after the seek", b.drain(s), "a", "b")
+	s.Leave()
+}
+
+func TestAnAcknowledgementCountsAlthoughItsCallerIsGone(t *testing.T) {
+	b, _, _ := momentous(t)
+	b.topicWith(&pubsubpb.Subscription{})
+	b.publish("a")
+	s := b.stream(Credit{})
+	list := b.now(s)
+	gone, leave := context.WithCancel(b.ctx)
+	leave()
+	if err := b.sub().Ack(gone, ids(list), nil, true); err != nil && status.Code(err) != codes.Canceled {
+		t.Fatal(err)
+	}
+	b.clock.Advance(time.Minute) // longer than its lease
+	if again := b.now(s); len(again) == 0 && !b.sub().durable.Acked(engine.Offset(list[0].id.Offset)) {
+		t.Error("the message is neither acknowledged nor delivered again")
+	}
+	s.Leave()
+}
+
+func TestWhatIsPublishedToATopicThatIsForgottenMeanwhileIsTrimmed(t *testing.T) {
+	b, w, m := momentous(t)
+	b.topicWith()
+	id := b.topic(topicName).durable.ID
+	meanwhile := func() {
+		if err := b.DeleteTopic(b.ctx, topicName); err != nil {
+			t.Error(err)
+		}
+		b.until("the engine forgets the topic", func() bool { return w.trim(id) == engine.Everything })
+		b.until("the sweeper rests", func() bool { return b.clock.Timers() > 0 })
+		w.mu.Lock()
+		delete(w.trims, id)
+		w.mu.Unlock()
+	}
+	m.beforeBlock.Store(&meanwhile)
+	b.publish("late")
+	b.until("the engine forgets the topic again", func() bool { return w.trim(id) == engine.Everything })
+}
+
+func TestAMessageReachesAStreamWithRoomForItWhenALargerOneHasGoneElsewhere(t *testing.T) {
+	b := newBench(t)
+	b.topicWith(&pubsubpb.Subscription{})
+	big := string(slices.Repeat([]byte("x"), 1000))
+	narrow := b.stream(Credit{BytesMax: 600})
+	b.publish(big[:500])
+	if got := b.now(narrow); len(got) != 1 {
+		t.Fatalf("the first: %d messages", len(got))
+	}
+	b.publish(big)
+	ctx, stop := context.WithCancel(b.ctx)
+	defer stop()
+	taken := make(chan int, 1)
+	go func() {
+		defer close(taken)
+		deliveries, err := narrow.Take(ctx, 10, 1<<20)
+		if err != nil {
+			t.Error(err)
+		}
+		taken <- len(deliveries)
+	}()
+	for waits := false; !waits; runtime.Gosched() { // time stands still: no lease is to end
+		b.sub().mu.Lock()
+		waits = len(b.sub().starved) > 0
+		b.sub().mu.Unlock()
+	}
+	other := b.stream(Credit{MessagesMax: 1})
+	if got := b.now(other); len(got) != 1 {
+		t.Fatalf("the other stream: %d messages", len(got))
+	}
+	b.publish("small")
+	select {
+	case n := <-taken:
+		if n != 1 {
+			t.Errorf("%d messages", n)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the stream was never woken")
+	}
+	other.Leave()
+}
+
+func TestASeekBackOutlastsAClockThatIsSetForward(t *testing.T) {
+	b := newBench(t)
+	topic := &pubsubpb.Topic{Name: topicName, MessageRetentionDuration: durationpb.New(24 * time.Hour)}
+	if _, err := b.CreateTopic(b.ctx, topic); err != nil {
+		t.Fatal(err)
+	}
+	config := &pubsubpb.Subscription{Name: subName, Topic: topicName, MessageRetentionDuration: durationpb.New(10 * time.Minute)}
+	if _, err := b.CreateSubscription(b.ctx, config); err != nil {
+		t.Fatal(err)
+	}
+	b.publish("a")
+	for range 20 {
+		b.clock.Advance(time.Minute)
+	}
+	b.seek(0)
+	b.clock.SetWall(time.Unix(0, b.clock.Wall()).Add(time.Hour))
+	b.dropExpired(b.ctx)
+	s := b.stream(Credit{})
+	b.expect("a moment after the seek", b.now(s), "a")
+	s.Leave()
+}
+
+func TestAFailureBeforeTheUnixEpochDoesNotEndTheLog(t *testing.T) {
+	b := withGrave(t, &pubsubpb.Subscription{})
+	b.clock.SetWall(time.Unix(-1000, 0))
+	b.publish("a")
+	s := b.stream(Credit{})
+	list := b.now(s)
+	b.sub().Modify(ids(list), nil, 0)
+	s.Leave()
+	b.restart()
+	if f, failed := b.sub().durable.Failure(engine.Offset(list[0].id.Offset)); !failed || f.Failures != 1 {
+		t.Errorf("failures after a restart: %+v", f)
+	}
+}
