@@ -61,8 +61,7 @@ func (b *Broker) leaveTopic(s *Subscription, forgotten bool) {
 	}
 }
 
-// topicOf is the running topic; if it is forgotten, one that stands for it: a detached subscription still names it, and a publish may come
-// too late. The caller holds b.mu, or is the engine.
+// topicOf is the running topic; if that is forgotten, one that stands for it. The caller holds b.mu, or is the engine.
 func (b *Broker) topicOf(d *ledger.Topic) *topic {
 	if t := b.topicByID[d.ID]; t != nil {
 		return t

@@ -124,11 +124,10 @@ func (b *Broker) CreateSnapshot(ctx context.Context, in *pubsubpb.CreateSnapshot
 	if err := b.noteUse(ctx, s, ledger.AppendSnapshot(nil, put, s.durable.ID)); err != nil {
 		return nil, err
 	}
-	created, err := b.GetSnapshot(config.Name)
-	if status.Code(err) == codes.NotFound {
-		return nil, errTopicDeleted // meanwhile
+	if created, err := b.GetSnapshot(config.Name); status.Code(err) != codes.NotFound {
+		return created, err
 	}
-	return created, err
+	return nil, errTopicDeleted // meanwhile
 }
 
 var errTopicDeleted = status.Error(codes.FailedPrecondition, "The subscription's topic is deleted: a snapshot of it could not be used.")
