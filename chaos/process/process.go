@@ -166,6 +166,22 @@ func (b *Broker) Kill() error {
 	return nil
 }
 
+// Pause stops the process where it stands, with SIGSTOP, until Resume. Kill ends a paused process too.
+func (b *Broker) Pause() error {
+	if err := b.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		return fmt.Errorf("process: pause: %w", err)
+	}
+	return nil
+}
+
+// Resume lets a paused process go on, with SIGCONT.
+func (b *Broker) Resume() error {
+	if err := b.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		return fmt.Errorf("process: resume: %w", err)
+	}
+	return nil
+}
+
 // Stop asks the process to end, with SIGTERM, and returns how it ended: nil means status 0.
 func (b *Broker) Stop(ctx context.Context) error {
 	if err := b.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
