@@ -15,13 +15,13 @@ var bugs = []bug{
 	},
 	{
 		name: "messages of a broken stream wait for their deadline",
-		file: "internal/broker/taker.go", old: "returned = s.queue.Leave(s.broker.clock.Mono(), t.holder)", new: "_ = returned",
-		pkg: "internal/broker", run: "TestABrokenStream",
+		file: "internal/delivery/taker.go", old: "returned = s.queue.Leave(now, t.holder)", new: "_ = returned",
+		pkg: "internal/delivery", run: "TestABrokenStream",
 	},
 	{
 		name: "flow control by bytes is off by one message",
-		file: "internal/broker/taker.go", old: "bytes = t.credit.BytesMax - heldBytes", new: "bytes = t.credit.BytesMax - heldBytes + 10",
-		pkg: "internal/broker", run: "TestFlowControl",
+		file: "internal/delivery/taker.go", old: "bytes = t.credit.BytesMax - heldBytes", new: "bytes = t.credit.BytesMax - heldBytes + 10",
+		pkg: "internal/delivery", run: "TestFlowControl",
 	},
 	{
 		name: "the space of a deleted subscription's topic is trimmed one message too far",
@@ -85,7 +85,7 @@ var bugs = []bug{
 	},
 	{
 		name: "an ack id from before a restart and a seek counts",
-		file: "internal/broker/settle.go", old: "uint64(id.Epoch) <= s.durable.Sought().Epoch || ", new: "",
+		file: "internal/delivery/settle.go", old: "uint64(id.Epoch) <= s.durable.Sought().Epoch || ", new: "",
 		pkg: "internal/broker", run: "TestAckIDsFromBeforeASeek",
 	},
 	{

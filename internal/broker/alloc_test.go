@@ -7,6 +7,7 @@ import (
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
@@ -79,7 +80,7 @@ func TestAMessageOnItsWayCostsNoAllocation(t *testing.T) {
 		t.Fatal(err)
 	}
 	var p wire.Publish
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	defer s.Leave()
 	ids := make([]wire.AckID, 0, messages)
 	round := func() {
@@ -96,10 +97,10 @@ func TestAMessageOnItsWayCostsNoAllocation(t *testing.T) {
 		ids = ids[:0]
 		for i := range list {
 			ids = append(ids, wire.AckID{
-				Epoch: b.Epoch(), Subscription: s.sub.ID(), Offset: uint64(list[i].Offset), Slot: list[i].Handle.Slot, Turn: list[i].Handle.Turn,
+				Epoch: b.Epoch(), Subscription: b.sub().ID(), Offset: uint64(list[i].Offset), Slot: list[i].Handle.Slot, Turn: list[i].Handle.Turn,
 			})
 		}
-		if err := s.sub.Ack(b.ctx, ids, nil, false); err != nil {
+		if err := b.sub().Ack(b.ctx, ids, nil, false); err != nil {
 			t.Fatal(err)
 		}
 	}

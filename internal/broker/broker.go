@@ -1,17 +1,16 @@
-// Package broker is the core that every protocol front stands on: it publishes messages to topics, hands them to subscriptions'
-// subscribers, and keeps both as resources. What is durable lives in the shard's log and its ledger; what is only about this
-// moment, who holds which message until when, lives here in memory and is rebuilt by delivering again.
+// Package broker is the core that every protocol front stands on: it keeps topics, subscriptions and snapshots as resources, publishes
+// messages to topics, and gives up what nobody needs any more. What is durable lives in the shard's log and its ledger. Handing messages
+// out is the work of package delivery, of which each subscription here has a [delivery.Subscription].
 //
-// Four kinds of goroutine meet here, and the locks are arranged by them:
+// Three kinds of goroutine meet here, and the locks are arranged by them:
 //
-//  1. The engine's, which applies durable records. It is the only one that changes the ledger and the maps below, under Broker.mu,
-//     and it never waits for a subscription's lock: it rings the subscription's bell instead.
+//  1. The engine's, which applies durable records. It is the only one that changes the ledger and the maps below, under Broker.mu.
+//     Only a change of a subscription makes it take that subscription's lock, which takers hold; for messages and acknowledgements it
+//     never waits for one, but rings the subscription's bell.
 //  2. Callers that publish or manage resources. They read the maps under Broker.mu and change state by appending records only.
-//  3. Takers: subscribers' streams and pulls. Each takes its own share of a subscription's messages under Subscription.mu.
-//  4. The sweeper, which drops what is past its retention and tells the engine which space is free, and forwarders of dead letters,
-//     which exist while a subscription has any.
+//  3. The sweeper, which drops what is past its retention and tells the engine which space is free.
 //
-// Lock order: Broker.names before topic.space before Broker.mu before Subscription.mu before bell.mu.
+// Lock order: Broker.names before topic.space before Broker.mu before the locks of package delivery.
 package broker
 
 import (
@@ -25,12 +24,11 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"github.com/posthaste-io/posthaste/internal/changes"
 	"github.com/posthaste-io/posthaste/internal/clock"
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/fault"
 	"github.com/posthaste-io/posthaste/internal/ledger"
 	"github.com/posthaste-io/posthaste/internal/registry"
 	"github.com/posthaste-io/posthaste/internal/retention"
@@ -54,6 +52,7 @@ type Broker struct {
 	logger   *slog.Logger
 	runner   transform.Runner
 	shard    engine.Shard
+	office   *delivery.Office
 	ackKey   wire.AckKey
 	names    stripe.Locks
 	last     atomic.Uint64 // the highest number given to a resource
@@ -65,22 +64,19 @@ type Broker struct {
 	ledger        *ledger.Ledger
 	live          bool // resources in the ledger have their running counterparts below
 	topics        map[string]*topic
-	subscriptions map[string]*Subscription
+	subscriptions map[string]*subscription
 	topicByID     map[engine.TopicID]*topic
-	subByID       map[ledger.SubscriptionID]*Subscription
+	subByID       map[ledger.SubscriptionID]*subscription
 	topicNames    roster.List
 	subNames      roster.List
 	snapshots     map[string]*snapshot
 	snapshotNames roster.List
 
-	opened    int64                       // by the monotonic clock
-	gone      []engine.TopicID            // forgotten while the log was replayed
-	dirty     changes.List[*topic]        // in which something may have become free
-	pushes    *changes.Set[*Subscription] // pushed, or were; its lock comes last of all
+	opened    int64                // by the monotonic clock
+	gone      []engine.TopicID     // forgotten while the log was replayed
+	dirty     changes.List[*topic] // in which something may have become free
 	stop      context.CancelFunc
 	sweepDone chan struct{}
-
-	forwarders sync.WaitGroup // of dead letters; none begins after Drain
 }
 
 // secretKind is the kind of the ledger's documents that hold the broker's secrets. ackKeyName is the secret of the ack ids: it is kept
@@ -100,10 +96,10 @@ func Open(ctx context.Context, e engine.Engine, o Options) (*Broker, error) {
 	}
 	b := &Broker{
 		clock: o.Clock, logger: o.Logger, runner: cmp.Or[transform.Runner](o.Transforms, transform.NewLocal()), ledger: ledger.New(),
-		topics: map[string]*topic{}, subscriptions: map[string]*Subscription{},
-		topicByID: map[engine.TopicID]*topic{}, subByID: map[ledger.SubscriptionID]*Subscription{},
+		topics: map[string]*topic{}, subscriptions: map[string]*subscription{},
+		topicByID: map[engine.TopicID]*topic{}, subByID: map[ledger.SubscriptionID]*subscription{},
 		snapshots: map[string]*snapshot{},
-		sweepDone: make(chan struct{}), pushes: changes.NewSet[*Subscription](), opened: o.Clock.Mono(),
+		sweepDone: make(chan struct{}), opened: o.Clock.Mono(),
 	}
 	b.schemas = registry.New((*schemaHome)(b))
 	shard, err := e.Own(ctx, 0, (*machine)(b))
@@ -111,6 +107,7 @@ func Open(ctx context.Context, e engine.Engine, o Options) (*Broker, error) {
 		return nil, fmt.Errorf("open shard 0: %w", err)
 	}
 	b.shard = shard
+	b.office = delivery.NewOffice(delivery.Means{Clock: b.clock, Logger: b.logger, Shard: shard, Transforms: b.runner, Topics: (*topicHolder)(b)})
 	if err := b.wakeUp(ctx); err != nil {
 		return nil, errors.Join(err, shard.Release(ctx))
 	}
@@ -160,21 +157,23 @@ func (b *Broker) Close(ctx context.Context) error {
 	b.Drain()
 	b.stop()
 	<-b.sweepDone
-	b.forwarders.Wait()
+	b.office.Wait()
 	b.lookForUse(activeStopNoteMin)
 	return errors.Join(b.shard.Release(ctx), b.runner.Close())
 }
-
-// errDraining is what streams end with when the broker stops: clients reconnect by themselves.
-var errDraining = status.Error(codes.Unavailable, "The broker is shutting down. Please try again.")
 
 // Drain ends every taker with UNAVAILABLE, so that clients go elsewhere or come back later.
 func (b *Broker) Drain() {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	for _, s := range b.subByID {
-		s.end(errDraining)
+		s.work.Drain()
 	}
+}
+
+// PushChanges is [delivery.Office.PushChanges] of the broker's subscriptions.
+func (b *Broker) PushChanges(ctx context.Context) ([]*delivery.Subscription, error) {
+	return b.office.PushChanges(ctx)
 }
 
 // Failed is closed when the log can no longer be written. The process should end, and recover at its next start.
@@ -193,23 +192,7 @@ func (b *Broker) note(ctx context.Context, bodies ...[]byte) error {
 	for i, body := range bodies {
 		notes[i] = engine.Record{Kind: engine.KindNote, Body: body}
 	}
-	return unavailable(b.shard.Append(context.WithoutCancel(ctx), notes))
-}
-
-// unavailable turns an engine's error into the status that a client is to see.
-func unavailable(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, engine.ErrFull):
-		return status.Error(codes.ResourceExhausted, "The broker has not enough free disk space to accept messages.")
-	case errors.Is(err, engine.ErrCorrupt):
-		return status.Errorf(codes.DataLoss, "Stored data is damaged: %v.", err)
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return status.FromContextError(err).Err()
-	default:
-		return status.Errorf(codes.Unavailable, "The broker cannot write its log: %v.", err)
-	}
+	return fault.Status(b.shard.Append(context.WithoutCancel(ctx), notes))
 }
 
 // machine is the Broker as the engine sees it.
@@ -259,7 +242,7 @@ func (b *Broker) moved(c *ledger.Change) {
 		return
 	}
 	for _, s := range t.subscriptions {
-		s.bell.Ring(1)
+		s.work.Ring()
 	}
 }
 
@@ -304,7 +287,7 @@ func (b *Broker) changed(c *ledger.Change) error {
 		}
 	case ledger.OpSeek, ledger.OpSeekSnapshot:
 		if c.Subscription != nil {
-			b.subByID[c.Subscription.ID].follow()
+			b.subByID[c.Subscription.ID].work.Rewind()
 			b.dirtied(b.topicByID[c.Topic.ID])
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -19,8 +18,10 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/posthaste-io/posthaste/internal/clock"
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/engine/memory"
+	"github.com/posthaste-io/posthaste/internal/ledger"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
@@ -105,7 +106,7 @@ func (b *bench) publishRequest(request *pubsubpb.PublishRequest) {
 	}
 }
 
-func (b *bench) sub() *Subscription {
+func (b *bench) sub() *delivery.Subscription {
 	b.t.Helper()
 	s, err := b.Subscription(subName)
 	if err != nil {
@@ -114,7 +115,17 @@ func (b *bench) sub() *Subscription {
 	return s
 }
 
-func (b *bench) stream(c Credit) *Taker {
+// durable is the subscription as the log has it.
+func (b *bench) durable() *ledger.Subscription {
+	b.t.Helper()
+	s, err := b.subscription(subName)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return s.durable
+}
+
+func (b *bench) stream(c delivery.Credit) *delivery.Taker {
 	b.t.Helper()
 	t, err := b.sub().OpenStream(c, 10*time.Second)
 	if err != nil {
@@ -130,7 +141,7 @@ type got struct {
 }
 
 // now takes what there is at the moment, in batches of any size.
-func (b *bench) now(t *Taker) (list []got) {
+func (b *bench) now(t *delivery.Taker) (list []got) {
 	b.t.Helper()
 	for {
 		deliveries, err := t.TakeNow(b.ctx, 1000, 1<<20)
@@ -146,7 +157,7 @@ func (b *bench) now(t *Taker) (list []got) {
 	}
 }
 
-func (b *bench) read(d *Delivery) got {
+func (b *bench) read(d *delivery.Delivery) got {
 	return got{text: string(wire.Data(d.Message)), id: wire.AckID{
 		Epoch: b.Epoch(), Subscription: b.sub().ID(), Offset: uint64(d.Offset), Slot: d.Handle.Slot, Turn: d.Handle.Turn,
 	}}
@@ -186,7 +197,7 @@ func TestMessagesReachASubscriptionInOrderAndAreGoneOnceAcknowledged(t *testing.
 	b.topicWith(&pubsubpb.Subscription{})
 	b.publish("a", "b")
 	b.publish("c")
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	first := b.now(s)
 	b.expect("first", first, "a", "b", "c")
 	b.ack(first[0], first[2])
@@ -203,12 +214,12 @@ func TestARestartDeliversWhatWasNotAcknowledgedAndNothingElse(t *testing.T) {
 	b := newBench(t)
 	b.topicWith(&pubsubpb.Subscription{})
 	b.publish("a", "b", "c", "d")
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	first := b.now(s)
 	b.ack(first[1], first[2])
 	s.Leave()
 	b.restart()
-	s = b.stream(Credit{})
+	s = b.stream(delivery.Credit{})
 	b.expect("after the restart", b.now(s), "a", "d")
 	s.Leave()
 }
@@ -217,7 +228,7 @@ func TestAnAckIDFromBeforeARestartCountsUntilTheMessageIsOfferedAgain(t *testing
 	b := newBench(t)
 	b.topicWith(&pubsubpb.Subscription{})
 	b.publish("a", "b", "c")
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	old := b.now(s)
 	s.Leave()
 	oldEpoch := b.Epoch()
@@ -226,7 +237,7 @@ func TestAnAckIDFromBeforeARestartCountsUntilTheMessageIsOfferedAgain(t *testing
 		t.Fatal("the epoch did not change")
 	}
 	b.ack(old[1])
-	s = b.stream(Credit{})
+	s = b.stream(delivery.Credit{})
 	b.expect("after the old ack", b.now(s), "a", "c")
 	b.ack(old[0]) // offered again meanwhile: the old id means nothing
 	b.clock.Advance(11 * time.Second)
@@ -236,168 +247,10 @@ func TestAnAckIDFromBeforeARestartCountsUntilTheMessageIsOfferedAgain(t *testing
 	s.Leave()
 }
 
-func TestABrokenStreamGivesItsMessagesBackAtOnce(t *testing.T) {
-	b := newBench(t)
-	b.topicWith(&pubsubpb.Subscription{})
-	b.publish("a", "b", "c")
-	first, second := b.stream(Credit{}), b.stream(Credit{})
-	held := b.now(first)
-	b.expect("first stream", held, "a", "b", "c")
-	b.ack(held[1])
-	b.expect("second stream, all being held", b.now(second))
-	first.Leave()
-	b.expect("second stream", b.now(second), "a", "c")
-	second.Leave()
-}
-
-func TestAPullKeepsItsLeasesAfterItEnded(t *testing.T) {
-	b := newBench(t)
-	b.topicWith(&pubsubpb.Subscription{AckDeadlineSeconds: 20})
-	b.publish("a")
-	p, err := b.sub().OpenPull()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.expect("pull", b.now(p), "a")
-	p.Leave()
-	s := b.stream(Credit{})
-	b.clock.Advance(19 * time.Second)
-	b.expect("before the subscription's deadline", b.now(s))
-	b.clock.Advance(1200 * time.Millisecond)
-	b.expect("after it", b.now(s), "a")
-	s.Leave()
-}
-
-func TestANackOrANewDeadlineTakesEffectAtOnce(t *testing.T) {
-	b := newBench(t)
-	b.topicWith(&pubsubpb.Subscription{})
-	b.publish("a", "b")
-	s := b.stream(Credit{})
-	held := b.now(s)
-	b.sub().Modify(ids(held[:1]), nil, 0)
-	again := b.now(s)
-	b.expect("after a nack", again, "a")
-	b.sub().Modify(ids(held[1:]), nil, time.Minute)
-	b.ack(again...)
-	b.clock.Advance(59 * time.Second)
-	b.expect("before the longer deadline", b.now(s))
-	b.clock.Advance(2 * time.Second)
-	b.expect("after it", b.now(s), "b")
-	s.Leave()
-}
-
-func TestFlowControlHoldsToTheMessage(t *testing.T) {
-	b := newBench(t)
-	b.topicWith(&pubsubpb.Subscription{})
-	for i := range 50 {
-		b.publish(fmt.Sprintf("%05d", i))
-	}
-	size := int64(len("00000") + 2) // what is stored of a message: its data, tag and length
-	tests := []struct {
-		credit Credit
-		want   int
-	}{{Credit{MessagesMax: 7}, 7}, {Credit{BytesMax: 5 * size}, 5}, {Credit{BytesMax: 1}, 1}, {Credit{}, 50}, {Credit{MessagesMax: 3, BytesMax: 100 * size}, 3}}
-	for _, test := range tests {
-		s := b.stream(test.credit)
-		held := b.now(s)
-		if len(held) != test.want {
-			t.Errorf("%+v: %d messages out, want %d", test.credit, len(held), test.want)
-		}
-		s.Leave()
-	}
-	s := b.stream(Credit{MessagesMax: 2})
-	for range 25 {
-		held := b.now(s)
-		if len(held) != 2 {
-			t.Fatalf("%d messages out, want 2", len(held))
-		}
-		b.ack(held...)
-	}
-	s.Leave()
-}
-
-func TestFewMessagesSpreadOverAllWhoWait(t *testing.T) {
-	b := newBench(t)
-	b.topicWith(&pubsubpb.Subscription{})
-	const streams, messages = 4, 40
-	counts := make([]int, streams)
-	ctx, cancel := context.WithCancel(b.ctx)
-	defer cancel()
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	total := 0
-	for i := range streams {
-		s := b.stream(Credit{})
-		all.Go(func() {
-			defer s.Leave()
-			for {
-				list, err := s.Take(ctx, 1000, 1<<20)
-				if err != nil {
-					return
-				}
-				mu.Lock()
-				counts[i] += len(list)
-				if total += len(list); total == messages {
-					cancel()
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	for b.sub().bell.Asleep() < streams {
-		runtime.Gosched() // until all of them sleep
-	}
-	b.publish(slices.Repeat([]string{"x"}, messages)...)
-	all.Wait()
-	for i, n := range counts {
-		if n < messages/streams/3 {
-			t.Errorf("stream %d got %d of %d messages: %v", i, n, messages, counts)
-		}
-	}
-}
-
-func TestASleepingTakerIsWokenByAPublishAndByANack(t *testing.T) {
-	b := newBench(t)
-	b.topicWith(&pubsubpb.Subscription{})
-	first, second := b.stream(Credit{MessagesMax: 1}), b.stream(Credit{})
-	var held []got
-	done := make(chan []Delivery, 1)
-	take := func() {
-		list, err := second.Take(b.ctx, 10, 1<<20)
-		if err != nil {
-			t.Error(err)
-		}
-		done <- list
-	}
-	b.publish("a")
-	held = b.now(first)
-	go take()
-	b.asleep(1)
-	b.sub().Modify(ids(held), nil, 0)
-	if list := <-done; len(list) != 1 {
-		t.Fatalf("woken by a nack with %d messages", len(list))
-	}
-	go take()
-	b.asleep(1)
-	b.publish("b")
-	if list := <-done; len(list) != 1 {
-		t.Fatalf("woken by a publish with %d messages", len(list))
-	}
-	first.Leave()
-	second.Leave()
-}
-
-// asleep waits until n takers sleep.
-func (b *bench) asleep(n int32) {
-	for int32(b.sub().bell.Asleep()) < n {
-		runtime.Gosched()
-	}
-}
-
 func TestDeletingASubscriptionEndsItsTakers(t *testing.T) {
 	b := newBench(t)
 	b.topicWith(&pubsubpb.Subscription{})
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	ended := make(chan error, 1)
 	go func() {
 		for {
@@ -407,7 +260,6 @@ func TestDeletingASubscriptionEndsItsTakers(t *testing.T) {
 			}
 		}
 	}()
-	b.asleep(1)
 	if err := b.DeleteSubscription(b.ctx, subName); err != nil {
 		t.Fatal(err)
 	}
@@ -434,7 +286,7 @@ func TestTheBacklogOfADeletedTopicCanBeDrained(t *testing.T) {
 	if err != nil || c.Topic != "_deleted-topic_" {
 		t.Errorf("topic %q, %v", c.GetTopic(), err)
 	}
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	list := b.now(s)
 	b.expect("drain", list, "a", "b")
 	b.ack(list...)
@@ -445,13 +297,12 @@ func TestMessagesPastTheirRetentionAreDropped(t *testing.T) {
 	b := newBench(t)
 	b.topicWith(&pubsubpb.Subscription{MessageRetentionDuration: durationpb.New(10 * time.Minute)})
 	b.publish("old")
-	held := b.stream(Credit{MessagesMax: 1})
+	held := b.stream(delivery.Credit{MessagesMax: 1})
 	b.expect("the old one", b.now(held), "old")
 	b.clock.Advance(9 * time.Minute)
 	b.publish("new")
 	b.clock.Advance(2 * time.Minute)
-	sub := b.sub()
-	b.until("the old message is dropped", func() bool { return sub.durable.Floor() == 1 })
+	b.until("the old message is dropped", func() bool { return b.durable().Floor() == 1 })
 	b.expect("after 11 minutes, by a stream that held the old one", b.now(held), "new")
 	held.Leave()
 }

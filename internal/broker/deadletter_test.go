@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/lease"
 )
 
@@ -71,7 +72,7 @@ type one struct {
 }
 
 // takeFull takes what there is at the moment from any subscription, with a stream that stays.
-func (b *bench) takeFull(t *Taker) (list []one) {
+func (b *bench) takeFull(t *delivery.Taker) (list []one) {
 	b.t.Helper()
 	for {
 		deliveries, err := t.TakeNow(b.ctx, 1000, 1<<20)
@@ -83,7 +84,6 @@ func (b *bench) takeFull(t *Taker) (list []one) {
 		}
 		for i := range deliveries {
 			d := one{PubsubMessage: new(pubsubpb.PubsubMessage), got: b.read(&deliveries[i]), attempt: deliveries[i].Attempt}
-			d.got.id.Subscription = t.sub.ID()
 			if err := proto.Unmarshal(deliveries[i].Message, d.PubsubMessage); err != nil {
 				b.t.Fatal(err)
 			}
@@ -95,12 +95,12 @@ func (b *bench) takeFull(t *Taker) (list []one) {
 // mourned is what has come to the dead letter topic since the last call; it acknowledges.
 func (b *bench) mourned() []one {
 	b.t.Helper()
-	b.forwarders.Wait()
+	b.office.Wait()
 	s, err := b.Subscription(mournerName)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	t, err := s.OpenStream(Credit{}, 10*time.Second)
+	t, err := s.OpenStream(delivery.Credit{}, 10*time.Second)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func (b *bench) nack(list ...one) {
 }
 
 // exhaust nacks all that the taker gets until nothing comes, and gives the attempt numbers of the message.
-func (b *bench) exhaust(t *Taker, text string) (attempts []int32) {
+func (b *bench) exhaust(t *delivery.Taker, text string) (attempts []int32) {
 	b.t.Helper()
 	for range 100 {
 		list := b.takeFull(t)
@@ -142,7 +142,7 @@ func (b *bench) exhaust(t *Taker, text string) (attempts []int32) {
 			}
 		}
 		b.nack(list...)
-		b.forwarders.Wait()
+		b.office.Wait()
 	}
 	b.t.Fatal("the messages come for ever")
 	return nil
@@ -155,7 +155,7 @@ func TestAMessageThatFailsTooOftenBecomesADeadLetter(t *testing.T) {
 		{Data: []byte("poison"), OrderingKey: "k", Attributes: map[string]string{"colour": "red", attributeReason: "mine"}},
 		{Data: []byte("fine"), OrderingKey: "k"},
 	}})
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	for attempt := int32(1); attempt <= attemptsMax; attempt++ {
 		list := b.takeFull(s)
 		if len(list) == 0 || list[0].text != "poison" || list[0].attempt != attempt {
@@ -186,7 +186,7 @@ func TestAMessageThatFailsTooOftenBecomesADeadLetter(t *testing.T) {
 	}
 	b.expect("after the forward", b.now(s))
 	b.restart()
-	b.expect("after a restart", b.now(b.stream(Credit{})))
+	b.expect("after a restart", b.now(b.stream(delivery.Credit{})))
 	if letters := b.mourned(); len(letters) != 0 {
 		t.Errorf("forwarded again: %v", letters)
 	}
@@ -194,11 +194,11 @@ func TestAMessageThatFailsTooOftenBecomesADeadLetter(t *testing.T) {
 
 func TestADeadLetterSaysWhyTheMessageFailed(t *testing.T) {
 	b := withGrave(t, &pubsubpb.Subscription{})
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	for reason, fail := range map[string]func(one){
 		"nacked":          func(d one) { b.nack(d) },
 		"expired":         func(one) { b.clock.Advance(11 * time.Second) },
-		"disconnected":    func(one) { s.Abandon(); s = b.stream(Credit{}) },
+		"disconnected":    func(one) { s.Abandon(); s = b.stream(delivery.Credit{}) },
 		"push status 503": func(d one) { b.sub().Fail(ids([]got{d.got}), lease.PushStatus(503)) },
 		"push failed":     func(d one) { b.sub().Fail(ids([]got{d.got}), lease.PushFailed) },
 	} {
@@ -223,7 +223,7 @@ func TestADeadLetterMayHaveMoreAttributesThanAPublisherMaySend(t *testing.T) {
 		attributes[fmt.Sprint("a", i)] = strings.Repeat("v", 1000)
 	}
 	b.publishRequest(&pubsubpb.PublishRequest{Topic: topicName, Messages: []*pubsubpb.PubsubMessage{{Data: []byte("x"), Attributes: attributes}}})
-	b.exhaust(b.stream(Credit{}), "x")
+	b.exhaust(b.stream(delivery.Credit{}), "x")
 	if letters := b.mourned(); len(letters) != 1 || len(letters[0].Attributes) != 106 || letters[0].Attributes["a99"] != attributes["a99"] {
 		t.Errorf("dead letters %v", letters)
 	}
@@ -232,7 +232,7 @@ func TestADeadLetterMayHaveMoreAttributesThanAPublisherMaySend(t *testing.T) {
 func TestAttemptsAreTakenAlongThroughARestart(t *testing.T) {
 	b := withGrave(t, &pubsubpb.Subscription{})
 	b.publish("a", "b", "c")
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	for range 3 {
 		list := b.takeFull(s)
 		b.nack(list[0])
@@ -244,7 +244,7 @@ func TestAttemptsAreTakenAlongThroughARestart(t *testing.T) {
 	}
 	s.Leave()
 	b.restart()
-	s = b.stream(Credit{})
+	s = b.stream(delivery.Credit{})
 	attempts := map[string]int32{}
 	list := b.takeFull(s)
 	for _, d := range list {
@@ -266,10 +266,10 @@ func TestABackoffGoesOnAfterARestart(t *testing.T) {
 	b := withGrave(t, &pubsubpb.Subscription{RetryPolicy: &pubsubpb.RetryPolicy{
 		MinimumBackoff: durationpb.New(60 * time.Second), MaximumBackoff: durationpb.New(600 * time.Second)}})
 	b.publish("x")
-	b.nack(b.takeFull(b.stream(Credit{}))...)
+	b.nack(b.takeFull(b.stream(delivery.Credit{}))...)
 	b.clock.Advance(20 * time.Second)
 	b.restart()
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	if list := b.takeFull(s); len(list) != 0 {
 		t.Fatalf("delivered %v in the middle of its backoff", list)
 	}
@@ -287,7 +287,7 @@ func TestAMessageThatDiedBeforeARestartIsForwardedAfterIt(t *testing.T) {
 	b := withGrave(t, &pubsubpb.Subscription{EnableMessageOrdering: true})
 	b.publishKeyed("k", "x")
 	b.publishKeyed("k", "y")
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	for attempt := 1; attempt <= attemptsMax; attempt++ {
 		list := b.takeFull(s)
 		if attempt == attemptsMax {
@@ -301,7 +301,7 @@ func TestAMessageThatDiedBeforeARestartIsForwardedAfterIt(t *testing.T) {
 	if letters := b.mourned(); len(letters) != 0 {
 		t.Fatalf("forwarded after Drain: %v", letters)
 	}
-	if list := b.takeFull(b.stream(Credit{})); len(list) != 0 && list[0].text != "y" {
+	if list := b.takeFull(b.stream(delivery.Credit{})); len(list) != 0 && list[0].text != "y" {
 		t.Errorf("delivered once more: %v", list)
 	}
 	letters := b.mourned()
@@ -319,7 +319,7 @@ func TestWithoutItsTopicADeadLetterIsDeliveredAgainMoreAndMoreSlowly(t *testing.
 	if err := b.DeleteTopic(b.ctx, graveName); err != nil {
 		t.Fatal(err)
 	}
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	if got := b.exhaust(s, "x"); len(got) != attemptsMax {
 		t.Fatalf("attempts %v", got)
 	}
@@ -334,7 +334,7 @@ func TestWithoutItsTopicADeadLetterIsDeliveredAgainMoreAndMoreSlowly(t *testing.
 			t.Fatalf("%v after the forward failed: %v", wait, list)
 		}
 		b.nack(list...)
-		b.forwarders.Wait()
+		b.office.Wait()
 	}
 	if _, err := b.CreateTopic(b.ctx, &pubsubpb.Topic{Name: graveName}); err != nil {
 		t.Fatal(err)
@@ -362,7 +362,7 @@ func TestADeadMessageHoldsUpNoOtherKey(t *testing.T) {
 	if err := b.DeleteTopic(b.ctx, graveName); err != nil {
 		t.Fatal(err)
 	}
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	var good []string
 	for range attemptsMax {
 		for _, d := range b.takeFull(s) {
@@ -374,7 +374,7 @@ func TestADeadMessageHoldsUpNoOtherKey(t *testing.T) {
 				b.ack(d.got)
 			}
 		}
-		b.forwarders.Wait()
+		b.office.Wait()
 	}
 	if !slices.Equal(good, []string{"good0", "good1", "good2"}) {
 		t.Errorf("of the other key came %q", good)
@@ -391,7 +391,7 @@ func TestADeadMessageHoldsUpNoOtherKey(t *testing.T) {
 		t.Fatalf("after the backoff: %q", textsOf(list))
 	}
 	b.nack(list[0])
-	b.forwarders.Wait()
+	b.office.Wait()
 	if list := b.takeFull(s); !slices.Equal(textsOf(list), []string{"bad1", "bad2"}) {
 		t.Errorf("after the first was forwarded: %q", textsOf(list))
 	}
@@ -405,14 +405,14 @@ func TestDeadLettersOfAKeyKeepTheirOrder(t *testing.T) {
 		b.publishKeyed(key, fmt.Sprint(i))
 		want[key] = append(want[key], fmt.Sprint(i))
 	}
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	for range 1000 {
 		list := b.takeFull(s)
 		if len(list) == 0 {
 			break
 		}
 		b.nack(list...)
-		b.forwarders.Wait()
+		b.office.Wait()
 	}
 	got := map[string][]string{}
 	for _, d := range b.mourned() {
@@ -426,11 +426,11 @@ func TestDeadLettersOfAKeyKeepTheirOrder(t *testing.T) {
 func TestATopicMayTakeItsOwnDeadLetters(t *testing.T) {
 	b := withGrave(t, &pubsubpb.Subscription{DeadLetterPolicy: deadLetters(topicName)})
 	b.publish("x")
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	for range attemptsMax {
 		b.nack(b.takeFull(s)...)
 	}
-	b.forwarders.Wait()
+	b.office.Wait()
 	list := b.takeFull(s)
 	if len(list) != 1 || list[0].text != "x" || list[0].attempt != 1 || list[0].Attributes[attributeDeliveryCount] != "5" {
 		t.Errorf("after the forward: %v", list)
@@ -450,12 +450,12 @@ func TestDeadLettersThatFailBecomeDeadLettersOfAnotherTopic(t *testing.T) {
 	}
 	b.topicWith(&pubsubpb.Subscription{DeadLetterPolicy: deadLetters(half)})
 	b.publish("x")
-	b.exhaust(b.stream(Credit{}), "x")
+	b.exhaust(b.stream(delivery.Credit{}), "x")
 	next, err := b.Subscription(second.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	taker, err := next.OpenStream(Credit{}, 10*time.Second)
+	taker, err := next.OpenStream(delivery.Credit{}, 10*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -474,7 +474,7 @@ func TestDeadLettersThatFailBecomeDeadLettersOfAnotherTopic(t *testing.T) {
 func TestAPolicyMayGoAndComeBackWithoutForgettingAttempts(t *testing.T) {
 	b := withGrave(t, &pubsubpb.Subscription{})
 	b.publish("x")
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	fail := func(want int32) {
 		t.Helper()
 		list := b.takeFull(s)
@@ -509,8 +509,8 @@ func TestABrokenStreamIsAFailureOnlyWhereAttemptsAreCounted(t *testing.T) {
 	b := withGrave(t, &pubsubpb.Subscription{EnableMessageOrdering: true})
 	b.publishKeyed("k", "first")
 	b.publishKeyed("k", "second")
-	for i, end := range []func(*Taker){(*Taker).Leave, (*Taker).Abandon, (*Taker).Leave, (*Taker).Abandon} {
-		s := b.stream(Credit{})
+	for i, end := range []func(*delivery.Taker){(*delivery.Taker).Leave, (*delivery.Taker).Abandon, (*delivery.Taker).Leave, (*delivery.Taker).Abandon} {
+		s := b.stream(delivery.Credit{})
 		list := b.takeFull(s)
 		if want := int32(1 + i/2); len(list) != 2 || list[0].attempt != want || list[1].attempt != 1 {
 			t.Errorf("stream %d got %v, want attempts %d and 1", i, list, want)

@@ -7,54 +7,47 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/ledger"
 )
 
-var (
-	errDetached      = status.Error(codes.FailedPrecondition, "Subscription is detached.")
-	errDetachedTwice = status.Error(codes.FailedPrecondition, "Subscription already detached.")
-)
+var errDetachedTwice = status.Error(codes.FailedPrecondition, "Subscription already detached.")
 
 // DetachSubscription takes a subscription off its topic for ever and drops its backlog. Streams and pulls end with FAILED_PRECONDITION, as
 // does a second call. The topic no longer knows it, and may be deleted and forgotten before it.
 func (b *Broker) DetachSubscription(ctx context.Context, name string) error {
 	defer b.names.Lock(name)()
-	s, err := b.Subscription(name)
+	s, err := b.subscription(name)
 	if err != nil {
 		return err
 	}
-	b.mu.RLock()
-	already := s.durable.Detached
-	b.mu.RUnlock()
-	if already {
+	if b.immovable(s) != nil {
 		return errDetachedTwice
 	}
 	return b.noteUse(ctx, s, ledger.AppendDetached(nil, s.durable.ID))
+}
+
+// immovable says why the subscription cannot be moved.
+func (b *Broker) immovable(s *subscription) error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if s.durable.Detached {
+		return delivery.ErrDetached
+	}
+	return nil
 }
 
 // detach follows a detachment. The caller holds b.mu.
 func (b *Broker) detach(d *ledger.Subscription, topicForgotten bool) {
 	s := b.subByID[d.ID]
 	b.leaveTopic(s, topicForgotten)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.terms.push != nil {
-		b.pushes.Add(s)
-	}
-	s.terms.detached, s.terms.push = true, nil
-	s.cursor, s.recovered = d.Floor(), 0
-	s.unwanted = unwanted{}
-	if s.queue != nil {
-		s.queue.Reset()
-	}
-	s.turns.Void()
-	s.wakeAll()
+	s.work.Detach()
 }
 
 // leaveTopic takes a subscription out of its topic's list. The caller holds b.mu.
-func (b *Broker) leaveTopic(s *Subscription, forgotten bool) {
+func (b *Broker) leaveTopic(s *subscription, forgotten bool) {
 	t := s.topic
-	t.subscriptions = slices.DeleteFunc(slices.Clone(t.subscriptions), func(other *Subscription) bool { return other == s })
+	t.subscriptions = slices.DeleteFunc(slices.Clone(t.subscriptions), func(other *subscription) bool { return other == s })
 	b.dirtied(t)
 	if forgotten {
 		delete(b.topicByID, t.durable.ID)

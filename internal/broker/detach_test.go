@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/posthaste-io/posthaste/internal/catalog"
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/engine"
 )
 
@@ -25,7 +26,7 @@ func TestADetachedSubscriptionServesNobodyAndHoldsNothing(t *testing.T) {
 	b.topicWith(&pubsubpb.Subscription{})
 	b.publish("a", "b", "c")
 	id := b.topic(topicName).durable.ID
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	held := b.now(s)
 	if err := b.DetachSubscription(b.ctx, subName); err != nil {
 		t.Fatal(err)
@@ -107,7 +108,7 @@ func TestADetachedSubscriptionOutlivesItsTopicAndStaysUsable(t *testing.T) {
 	b := newBench(t)
 	b.topicWith(&pubsubpb.Subscription{})
 	b.publish("a")
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	held := b.now(s)
 	if err := b.DetachSubscription(b.ctx, subName); err != nil {
 		t.Fatal(err)

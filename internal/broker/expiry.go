@@ -35,29 +35,11 @@ const (
 )
 
 // used says that the subscription is used at this moment.
-func (s *Subscription) used() { s.usage.Touch(s.broker.clock.Mono()) }
-
-// enter attaches a taker whose presence is use of the subscription, until it leaves.
-func (t *Taker) enter() error {
-	if err := t.sub.attach(t); err != nil {
-		return err
-	}
-	t.present = true
-	t.sub.usage.Enter()
-	return nil
-}
-
-// exit says that a taker leaves.
-func (t *Taker) exit() {
-	if t.present {
-		t.present = false
-		t.sub.usage.Exit(t.sub.broker.clock.Mono())
-	}
-}
+func (b *Broker) used(s *subscription) { s.work.Usage.Touch(b.clock.Mono()) }
 
 // noteUse appends a note that somebody sent about a subscription, and that this was use of it, and waits as note does.
-func (b *Broker) noteUse(ctx context.Context, s *Subscription, body []byte) error {
-	s.used()
+func (b *Broker) noteUse(ctx context.Context, s *subscription, body []byte) error {
+	b.used(s)
 	return b.note(ctx, body, b.activeNow(s.durable.ID))
 }
 
@@ -77,7 +59,7 @@ func (b *Broker) expire(ctx context.Context) {
 }
 
 // lookForUse lists subscriptions whose time to live is over, and notes the use of those of which the log knows less than it may.
-func (b *Broker) lookForUse(lagMax time.Duration) (unused []*Subscription) {
+func (b *Broker) lookForUse(lagMax time.Duration) (unused []*subscription) {
 	now, wall := b.clock.Mono(), b.clock.Wall()
 	var notes []engine.Record
 	b.mu.RLock()
@@ -91,7 +73,7 @@ func (b *Broker) lookForUse(lagMax time.Duration) (unused []*Subscription) {
 			}
 			continue
 		}
-		active := s.usage.Last(now, wall)
+		active := s.work.Usage.Last(now, wall)
 		if active-s.durable.Active() >= int64(lagMax/time.Second) && len(notes) < activeNotesMax {
 			notes = append(notes, engine.Record{Kind: engine.KindNote, Body: ledger.AppendActive(nil, s.durable.ID, active)})
 		}
@@ -106,12 +88,12 @@ func (b *Broker) lookForUse(lagMax time.Duration) (unused []*Subscription) {
 }
 
 // unused says whether the subscription's time to live is over. The caller holds b.mu.
-func (b *Broker) unused(s *Subscription, now int64) bool {
-	return s.ttl > 0 && s.usage.Idle(now) >= s.ttl && now-b.opened >= int64(expiryGrace)
+func (b *Broker) unused(s *subscription, now int64) bool {
+	return s.ttl > 0 && s.work.Usage.Idle(now) >= s.ttl && now-b.opened >= int64(expiryGrace)
 }
 
 // deleteUnused deletes the subscription unless it was used, changed or replaced meanwhile.
-func (b *Broker) deleteUnused(ctx context.Context, s *Subscription) error {
+func (b *Broker) deleteUnused(ctx context.Context, s *subscription) error {
 	name := s.durable.Name
 	defer b.names.Lock(name)()
 	b.mu.RLock()

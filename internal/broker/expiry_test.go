@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/engine/memory"
 )
 
@@ -114,7 +115,7 @@ func TestUseKeepsASubscription(t *testing.T) {
 			}
 			p.Leave()
 		}},
-		{"a stream", func(b *bench) { b.stream(Credit{}).Leave() }},
+		{"a stream", func(b *bench) { b.stream(delivery.Credit{}).Leave() }},
 		{"an acknowledgement", func(b *bench) { b.ack(got{}) }},
 		{"a change", func(b *bench) {
 			in := &pubsubpb.Subscription{Name: subName, AckDeadlineSeconds: 20}
@@ -165,7 +166,7 @@ func TestWhatIsNotUse(t *testing.T) {
 func TestAnOpenStreamKeepsASubscriptionHoweverLong(t *testing.T) {
 	b := newBench(t)
 	b.topicWith(livesFor(day))
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	for range 5 {
 		if b.sweeps(day); !b.there() {
 			t.Fatal("expired under a stream")
@@ -199,7 +200,7 @@ func TestUseIsRememberedOverARestart(t *testing.T) {
 			b.open()
 			b.topicWith(livesFor(day))
 			b.sweeps(20 * time.Hour)
-			s := b.stream(Credit{})
+			s := b.stream(delivery.Credit{})
 			for range 40 {
 				b.sweeps(10 * time.Minute)
 			}
@@ -264,7 +265,7 @@ func TestTheUseOfASubscriptionIsNotedRarely(t *testing.T) {
 	b.engine = w
 	b.open()
 	b.topicWith(livesFor(day))
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	defer s.Leave()
 	for range 12 * 60 {
 		b.sweeps(time.Minute)

@@ -2,8 +2,6 @@ package broker
 
 import (
 	"context"
-	"runtime"
-	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/engine"
 )
 
@@ -77,7 +76,7 @@ func TestASnapshotThatIsMadeWhileSpaceIsReclaimedKeepsWhatItNeeds(t *testing.T) 
 	}
 	b.publish("a", "b")
 	b.clock.Advance(11 * time.Minute)
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	list := b.now(s)
 	id := b.topic(topicName).durable.ID
 	done := make(chan struct{})
@@ -105,7 +104,7 @@ func TestAnAcknowledgementCountsAlthoughItsCallerIsGone(t *testing.T) {
 	b, _, _ := momentous(t)
 	b.topicWith(&pubsubpb.Subscription{})
 	b.publish("a")
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	list := b.now(s)
 	gone, leave := context.WithCancel(b.ctx)
 	leave()
@@ -113,7 +112,7 @@ func TestAnAcknowledgementCountsAlthoughItsCallerIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.clock.Advance(time.Minute) // longer than its lease
-	if again := b.now(s); len(again) == 0 && !b.sub().durable.Acked(engine.Offset(list[0].id.Offset)) {
+	if again := b.now(s); len(again) == 0 && !b.durable().Acked(engine.Offset(list[0].id.Offset)) {
 		t.Error("the message is neither acknowledged nor delivered again")
 	}
 	s.Leave()
@@ -138,48 +137,6 @@ func TestWhatIsPublishedToATopicThatIsForgottenMeanwhileIsTrimmed(t *testing.T) 
 	b.until("the engine forgets the topic again", func() bool { return w.trim(id) == engine.Everything })
 }
 
-func TestAMessageReachesAStreamWithRoomForItWhenALargerOneHasGoneElsewhere(t *testing.T) {
-	b := newBench(t)
-	b.topicWith(&pubsubpb.Subscription{})
-	big := string(slices.Repeat([]byte("x"), 1000))
-	narrow := b.stream(Credit{BytesMax: 600})
-	b.publish(big[:500])
-	if got := b.now(narrow); len(got) != 1 {
-		t.Fatalf("the first: %d messages", len(got))
-	}
-	b.publish(big)
-	ctx, stop := context.WithCancel(b.ctx)
-	defer stop()
-	taken := make(chan int, 1)
-	go func() {
-		defer close(taken)
-		deliveries, err := narrow.Take(ctx, 10, 1<<20)
-		if err != nil {
-			t.Error(err)
-		}
-		taken <- len(deliveries)
-	}()
-	for waits := false; !waits; runtime.Gosched() { // time stands still: no lease is to end
-		b.sub().mu.Lock()
-		waits = len(b.sub().starved) > 0
-		b.sub().mu.Unlock()
-	}
-	other := b.stream(Credit{MessagesMax: 1})
-	if got := b.now(other); len(got) != 1 {
-		t.Fatalf("the other stream: %d messages", len(got))
-	}
-	b.publish("small")
-	select {
-	case n := <-taken:
-		if n != 1 {
-			t.Errorf("%d messages", n)
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("the stream was never woken")
-	}
-	other.Leave()
-}
-
 func TestASeekBackOutlastsAClockThatIsSetForward(t *testing.T) {
 	b := newBench(t)
 	topic := &pubsubpb.Topic{Name: topicName, MessageRetentionDuration: durationpb.New(24 * time.Hour)}
@@ -197,7 +154,7 @@ func TestASeekBackOutlastsAClockThatIsSetForward(t *testing.T) {
 	b.seek(0)
 	b.clock.SetWall(time.Unix(0, b.clock.Wall()).Add(time.Hour))
 	b.dropExpired(b.ctx)
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	b.expect("a moment after the seek", b.now(s), "a")
 	s.Leave()
 }
@@ -206,12 +163,12 @@ func TestAFailureBeforeTheUnixEpochDoesNotEndTheLog(t *testing.T) {
 	b := withGrave(t, &pubsubpb.Subscription{})
 	b.clock.SetWall(time.Unix(-1000, 0))
 	b.publish("a")
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	list := b.now(s)
 	b.sub().Modify(ids(list), nil, 0)
 	s.Leave()
 	b.restart()
-	if f, failed := b.sub().durable.Failure(engine.Offset(list[0].id.Offset)); !failed || f.Failures != 1 {
+	if f, failed := b.durable().Failure(engine.Offset(list[0].id.Offset)); !failed || f.Failures != 1 {
 		t.Errorf("failures after a restart: %+v", f)
 	}
 }

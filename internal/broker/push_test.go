@@ -27,7 +27,7 @@ func (b *bench) pushChanges() map[string]bool {
 	cancel()
 	changed, _ := b.PushChanges(ctx) // which waits for nothing
 	for _, s := range changed {
-		names[s.durable.Name] = true
+		names[s.Name()] = true
 	}
 	return names
 }

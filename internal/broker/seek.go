@@ -6,7 +6,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/posthaste-io/posthaste/internal/lease"
+	"github.com/posthaste-io/posthaste/internal/fault"
 	"github.com/posthaste-io/posthaste/internal/ledger"
 )
 
@@ -19,18 +19,18 @@ import (
 // was published then or later. What is acknowledged and not kept cannot come back.
 func (b *Broker) SeekToTime(ctx context.Context, name string, at int64) error {
 	defer b.names.Lock(name)()
-	s, err := b.Subscription(name)
+	s, err := b.subscription(name)
 	if err != nil {
 		return err
 	}
-	if err := s.immovable(); err != nil {
+	if err := b.immovable(s); err != nil {
 		return err
 	}
 	s.topic.space.Lock() // what is kept must not go before the seek needs it
 	defer s.topic.space.Unlock()
 	to, err := b.placeAt(ctx, s, at)
 	if err != nil {
-		return unavailable(err)
+		return fault.Status(err)
 	}
 	return b.noteUse(ctx, s, ledger.AppendSeek(nil, s.durable.ID, to))
 }
@@ -38,11 +38,11 @@ func (b *Broker) SeekToTime(ctx context.Context, name string, at int64) error {
 // SeekToSnapshot makes a subscription done with what the snapshot says, and with nothing that was published later.
 func (b *Broker) SeekToSnapshot(ctx context.Context, name, to string) error {
 	defer b.names.Lock(name, to)()
-	s, err := b.Subscription(name)
+	s, err := b.subscription(name)
 	if err != nil {
 		return err
 	}
-	if err := s.immovable(); err != nil {
+	if err := b.immovable(s); err != nil {
 		return err
 	}
 	s.topic.space.Lock() // what is kept must not go before the seek needs it
@@ -53,7 +53,7 @@ func (b *Broker) SeekToSnapshot(ctx context.Context, name, to string) error {
 	}
 	sought, err := b.sought(ctx, s)
 	if err != nil {
-		return unavailable(err)
+		return fault.Status(err)
 	}
 	seeks := s.durable.Seeks()
 	if err := b.noteUse(ctx, s, ledger.AppendSeekSnapshot(nil, s.durable.ID, sought, id)); err != nil {
@@ -66,10 +66,8 @@ func (b *Broker) SeekToSnapshot(ctx context.Context, name, to string) error {
 }
 
 // seekable finds the snapshot to which the subscription may be moved.
-func (b *Broker) seekable(s *Subscription, to string) (ledger.SnapshotID, error) {
-	s.mu.Lock()
-	ordered := s.terms.rules.Ordered
-	s.mu.Unlock()
+func (b *Broker) seekable(s *subscription, to string) (ledger.SnapshotID, error) {
+	_, ordered := s.work.Properties()
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	sn, err := b.findSnapshot(to)
@@ -85,14 +83,14 @@ func (b *Broker) seekable(s *Subscription, to string) (ledger.SnapshotID, error)
 	return sn.durable.ID, nil
 }
 
-func otherTopic(s *Subscription, to string) error {
+func otherTopic(s *subscription, to string) error {
 	return status.Errorf(codes.FailedPrecondition, "The subscription's topic %s is different from that of the snapshot %s; they must match in "+
 		"order for Seek work. Note that if a topic is deleted and then re-created with the same name, it is considered a distinct topic for "+
 		"these purposes.", s.topic.durable.Name, to)
 }
 
 // placeAt is what a seek to the time comes down to now.
-func (b *Broker) placeAt(ctx context.Context, s *Subscription, at int64) (to ledger.Seek, err error) {
+func (b *Broker) placeAt(ctx context.Context, s *subscription, at int64) (to ledger.Seek, err error) {
 	if to.Sought, err = b.sought(ctx, s); err != nil {
 		return to, err
 	}
@@ -113,44 +111,7 @@ func (b *Broker) placeAt(ctx context.Context, s *Subscription, at int64) (to led
 }
 
 // sought is what the subscription is to remember of a seek now.
-func (b *Broker) sought(ctx context.Context, s *Subscription) (ledger.Sought, error) {
-	s.mu.Lock()
-	retention := s.terms.retention
-	s.mu.Unlock()
-	stale, err := b.shard.OffsetAt(ctx, s.topic.durable.ID, b.cutoff(retention))
+func (b *Broker) sought(ctx context.Context, s *subscription) (ledger.Sought, error) {
+	stale, err := b.shard.OffsetAt(ctx, s.topic.durable.ID, b.cutoff(b.retentionOf(s)))
 	return ledger.Sought{Epoch: uint64(b.Epoch()), Time: b.clock.Wall(), Stale: stale}, err
-}
-
-// immovable says why the subscription cannot be moved.
-func (s *Subscription) immovable() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.terms.detached {
-		return errDetached
-	}
-	return nil
-}
-
-// follow makes the subscription go on from where a seek has put it: nothing is out, nothing waits, and no message has failed yet. The
-// caller holds Broker.mu.
-func (s *Subscription) follow() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.seeks = s.durable.Seeks()
-	s.cursor, s.recovered = s.durable.Floor(), s.topic.durable.End()
-	s.unwanted.known, s.unwanted.runs = false, s.unwanted.runs[:0]
-	if s.queue != nil {
-		s.queue.Reset()
-	}
-	s.turns.Void()
-	s.feedStarved() // takers have their whole credit again
-	s.wakeAll()
-}
-
-// valid says whether a handle was given out since the last seek. The caller holds s.mu.
-func (s *Subscription) valid(h lease.Handle) bool {
-	if s.queue != nil {
-		return s.queue.Turns().Has(h)
-	}
-	return s.turns.Has(h)
 }

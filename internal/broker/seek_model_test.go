@@ -10,6 +10,7 @@ import (
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
@@ -96,7 +97,7 @@ func (m *model) step() {
 	}
 }
 
-func (m *model) subscription(name string) *Subscription {
+func (m *model) subscription(name string) *delivery.Subscription {
 	m.t.Helper()
 	s, err := m.Subscription(name)
 	if err != nil {
@@ -122,7 +123,7 @@ func (m *model) publishSome() {
 func (m *model) consume(name string, s *modelSub) {
 	m.t.Helper()
 	sub := m.subscription(name)
-	stream, err := sub.OpenStream(Credit{}, time.Hour)
+	stream, err := sub.OpenStream(delivery.Credit{}, time.Hour)
 	if err != nil {
 		m.t.Fatal(err)
 	}

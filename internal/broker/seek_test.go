@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
@@ -36,7 +37,7 @@ func (b *bench) seek(at int64) {
 }
 
 // drain takes and acknowledges what there is.
-func (b *bench) drain(t *Taker) []got {
+func (b *bench) drain(t *delivery.Taker) []got {
 	b.t.Helper()
 	list := b.now(t)
 	b.ack(list...)
@@ -49,7 +50,7 @@ func TestASeekBackDeliversAgainWhatIsRetained(t *testing.T) {
 	b := newBench(t)
 	b.topicWith(retaining())
 	times := b.at("a", "b", "c", "d")
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	b.expect("first", b.drain(s), "a", "b", "c", "d")
 	b.seek(times[1])
 	b.expect("from the second on", b.drain(s), "b", "c", "d")
@@ -58,10 +59,10 @@ func TestASeekBackDeliversAgainWhatIsRetained(t *testing.T) {
 	b.seek(0)
 	b.expect("from the beginning", b.now(s), "a", "b", "c", "d")
 	b.restart()
-	s = b.stream(Credit{})
+	s = b.stream(delivery.Credit{})
 	b.expect("after a restart", b.drain(s), "a", "b", "c", "d")
 	b.restart()
-	s = b.stream(Credit{})
+	s = b.stream(delivery.Credit{})
 	b.expect("after another", b.drain(s))
 	s.Leave()
 }
@@ -70,7 +71,7 @@ func TestASeekForwardPurges(t *testing.T) {
 	b := newBench(t)
 	b.topicWith(&pubsubpb.Subscription{})
 	times := b.at("a", "b", "c", "d")
-	s := b.stream(Credit{MessagesMax: 2})
+	s := b.stream(delivery.Credit{MessagesMax: 2})
 	b.expect("held", b.now(s), "a", "b")
 	b.seek(times[2])
 	b.expect("after the seek, with all credit again", b.now(s), "c", "d")
@@ -79,7 +80,7 @@ func TestASeekForwardPurges(t *testing.T) {
 	b.publish("e")
 	b.expect("what is published after a purge", b.drain(s), "e")
 	b.restart()
-	s = b.stream(Credit{})
+	s = b.stream(delivery.Credit{})
 	b.expect("after a restart", b.now(s))
 	s.Leave()
 }
@@ -88,7 +89,7 @@ func TestWhatIsAcknowledgedAndNotRetainedDoesNotComeBack(t *testing.T) {
 	b := newBench(t)
 	b.topicWith(&pubsubpb.Subscription{}, &pubsubpb.Subscription{Name: otherSub}) // the other keeps all in the log
 	b.at("a", "b", "c", "d")
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	list := b.now(s)
 	b.ack(list[0], list[2])
 	b.seek(0)
@@ -108,7 +109,7 @@ func TestTopicRetentionReachesBackBeforeTheSubscription(t *testing.T) {
 		}
 	}
 	b.at("c")
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	b.expect("a new subscription begins with its creation", b.drain(s), "c")
 	b.seek(times[1])
 	b.expect("after the seek", b.drain(s), "b", "c")
@@ -145,18 +146,18 @@ func TestAckIDsFromBeforeASeekHaveNoEffect(t *testing.T) {
 			config.RetainAckedMessages = true
 			b.topicWith(config)
 			b.at("a", "b")
-			s := b.stream(Credit{})
+			s := b.stream(delivery.Credit{})
 			old := b.now(s)
 			b.ack(old[1])
 			s.Leave() // with nothing out, the lease state is made anew
 			b.seek(0)
-			s = b.stream(Credit{})
+			s = b.stream(delivery.Credit{})
 			b.expect("after the seek", b.now(s), "a", "b")
-			verdicts := make([]Verdict, 2)
+			verdicts := make([]delivery.Verdict, 2)
 			if err := b.sub().Ack(b.ctx, ids(old), verdicts, true); err != nil {
 				t.Fatal(err)
 			}
-			if verdicts[0] != Unknown || verdicts[1] != Unknown {
+			if verdicts[0] != delivery.Unknown || verdicts[1] != delivery.Unknown {
 				t.Errorf("verdicts %v", verdicts)
 			}
 			b.sub().Modify(ids(old), verdicts, time.Hour)
@@ -166,7 +167,7 @@ func TestAckIDsFromBeforeASeekHaveNoEffect(t *testing.T) {
 			s.Leave()
 			b.restart()
 			b.ack(old...)
-			s = b.stream(Credit{})
+			s = b.stream(delivery.Credit{})
 			b.expect("nor do they after a restart", b.now(s), "a", "b")
 			s.Leave()
 		})
@@ -184,7 +185,7 @@ func TestAnAcknowledgementThatTheLogTakesInBehindASeekHasNoEffect(t *testing.T) 
 	b.open()
 	b.topicWith(retaining())
 	b.at("a", "b")
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	list := b.now(s)
 	gate.shut.Store(true)
 	acked := make(chan error)
@@ -198,7 +199,7 @@ func TestAnAcknowledgementThatTheLogTakesInBehindASeekHasNoEffect(t *testing.T) 
 	b.ack(b.now(s)[0])
 	s.Leave()
 	b.restart()
-	s = b.stream(Credit{})
+	s = b.stream(delivery.Credit{})
 	b.expect("after the seek and a late acknowledgement from before it", b.now(s), "b")
 	s.Leave()
 }
@@ -239,11 +240,10 @@ func TestWhatASeekBringsBackStaysForTheRetentionAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.at("a")
-	sub := b.sub()
-	b.until("the message is dropped", func() bool { return sub.durable.Floor() == 1 })
+	b.until("the message is dropped", func() bool { return b.durable().Floor() == 1 })
 	b.seek(0)
 	sought := b.clock.Wall()
-	b.until("the message is dropped again", func() bool { return sub.durable.Floor() == 1 })
+	b.until("the message is dropped again", func() bool { return b.durable().Floor() == 1 })
 	if stayed := time.Duration(b.clock.Wall() - sought); stayed < 10*time.Minute || stayed > 10*time.Minute+3*time.Second {
 		t.Errorf("stayed for %v", stayed)
 	}
@@ -267,7 +267,7 @@ func TestRetainedMessagesAreKeptAsLongAsTheyCanBeSought(t *testing.T) {
 	b.topicWith(config)
 	b.at("a", "b")
 	published := b.clock.Wall()
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	b.drain(s)
 	id := b.topic(topicName).durable.ID
 	b.until("a trim of what is ten minutes old", func() bool { return w.trim(id) == 2 })
@@ -306,7 +306,7 @@ func TestAMillionMessagesAreRolledBackAtOnce(t *testing.T) {
 	if took := time.Since(begun); took > time.Second {
 		t.Errorf("took %v", took)
 	}
-	if floor := b.sub().durable.Floor(); floor != 0 {
+	if floor := b.durable().Floor(); floor != 0 {
 		t.Errorf("floor %d", floor)
 	}
 }
@@ -317,7 +317,7 @@ func TestASeekOfAFilteredSubscriptionBringsBackWhatItWants(t *testing.T) {
 	config.Filter = wantsYes
 	b.topicWith(config)
 	b.publishWanted(0, 20, 5)
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	b.expect("first", b.drain(s), "4", "9", "14", "19")
 	b.seek(0)
 	b.expect("after the seek", b.drain(s), "4", "9", "14", "19")
@@ -334,7 +334,7 @@ func TestASeekForgetsFailures(t *testing.T) {
 	config.RetryPolicy = &pubsubpb.RetryPolicy{MinimumBackoff: durationpb.New(time.Minute)}
 	b.topicWith(config)
 	b.at("a")
-	attempt := func(s *Taker) (int32, wire.AckID) {
+	attempt := func(s *delivery.Taker) (int32, wire.AckID) {
 		t.Helper()
 		list, err := s.TakeNow(b.ctx, 10, 1<<20)
 		if err != nil || len(list) != 1 {
@@ -342,7 +342,7 @@ func TestASeekForgetsFailures(t *testing.T) {
 		}
 		return list[0].Attempt, b.read(&list[0]).id
 	}
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	first, id := attempt(s)
 	b.sub().Modify([]wire.AckID{id}, nil, 0)
 	b.seek(0)
@@ -355,7 +355,7 @@ func TestASeekForgetsFailures(t *testing.T) {
 	b.seek(0)
 	s.Leave()
 	b.restart()
-	s = b.stream(Credit{})
+	s = b.stream(delivery.Credit{})
 	if n, _ := attempt(s); n != 1 {
 		t.Errorf("attempt %d after a seek and a restart", n)
 	}

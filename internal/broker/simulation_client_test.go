@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/posthaste-io/posthaste/check"
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
@@ -56,7 +57,7 @@ func (s *simulation) publish() error {
 }
 
 func (s *simulation) openStream() error {
-	limits := Credit{}
+	limits := delivery.Credit{}
 	if s.dice.IntN(2) == 0 {
 		limits.MessagesMax = 1 + s.dice.Int64N(20)
 	}
@@ -66,7 +67,7 @@ func (s *simulation) openStream() error {
 	return s.attach(s.subs[s.dice.IntN(len(s.subs))], limits)
 }
 
-func (s *simulation) attach(sub *simulatedSub, limits Credit) error {
+func (s *simulation) attach(sub *simulatedSub, limits delivery.Credit) error {
 	target, err := s.Subscription(sub.name)
 	if err != nil {
 		return err
@@ -96,7 +97,7 @@ func (s *simulation) closeStream() error {
 	s.streams = slices.Delete(s.streams, i, i+1)
 	s.emit(check.Event{Process: stream.name, Op: check.OpStream, Phase: check.PhaseOK, Subscription: stream.sub.name})
 	stream.taker.Leave()
-	s.forwarders.Wait()
+	s.office.Wait()
 	return s.pollAll()
 }
 
@@ -104,7 +105,7 @@ func (s *simulation) closeStream() error {
 func (s *simulation) poll(stream *simulatedStream) error {
 	for {
 		taken, err := stream.taker.TakeNow(s.ctx, 1+s.dice.IntN(10), 1<<20)
-		s.forwarders.Wait()
+		s.office.Wait()
 		if err != nil || len(taken) == 0 {
 			return err
 		}
@@ -142,7 +143,7 @@ func (s *simulation) pull() error {
 	return nil
 }
 
-func (s *simulation) receive(sub *simulatedSub, process string, taken []Delivery) {
+func (s *simulation) receive(sub *simulatedSub, process string, taken []delivery.Delivery) {
 	target, err := s.Subscription(sub.name)
 	if err != nil {
 		panic(err)
@@ -226,12 +227,12 @@ func (s *simulation) acknowledge(r receipt, wait bool) error {
 	}
 	e := check.Event{Process: r.process, Op: check.OpAck, Phase: check.PhaseInvoke, Subscription: r.sub.name, AckID: r.text}
 	s.emit(e)
-	verdicts := make([]Verdict, 1)
+	verdicts := make([]delivery.Verdict, 1)
 	err = target.Ack(s.ctx, []wire.AckID{r.id}, verdicts, wait)
 	switch {
 	case err != nil:
 		return fmt.Errorf("acknowledge: %w", err)
-	case r.sub.config.ExactlyOnce && verdicts[0] != Done:
+	case r.sub.config.ExactlyOnce && verdicts[0] != delivery.Done:
 		e.Phase = check.PhaseFail
 	case !wait:
 		return nil
@@ -254,6 +255,6 @@ func (s *simulation) modify(r receipt, deadline time.Duration) {
 		e.Op = check.OpExtend
 	}
 	s.emit(e)
-	target.Modify([]wire.AckID{r.id}, make([]Verdict, 1), deadline)
-	s.forwarders.Wait()
+	target.Modify([]wire.AckID{r.id}, make([]delivery.Verdict, 1), deadline)
+	s.office.Wait()
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/posthaste-io/posthaste/check"
 	"github.com/posthaste-io/posthaste/internal/clock"
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/engine/memory"
 	"github.com/posthaste-io/posthaste/internal/wheel"
@@ -72,7 +73,7 @@ type simulatedSub struct {
 type simulatedStream struct {
 	name  string
 	sub   *simulatedSub
-	taker *Taker
+	taker *delivery.Taker
 }
 
 // receipt is a delivery as its subscriber knows it.
@@ -102,11 +103,11 @@ func (s *simulation) emit(e check.Event) {
 // advance moves the clock from timer to timer. Dead letters are moved by goroutines, which are to be done before anything else happens.
 func (s *simulation) advance(by time.Duration) {
 	for until := s.clock.Mono() + int64(by); ; {
-		s.forwarders.Wait()
+		s.office.Wait()
 		next, planned := s.clock.Next()
 		if !planned || next > until {
 			s.clock.Advance(time.Duration(until - s.clock.Mono()))
-			s.forwarders.Wait()
+			s.office.Wait()
 			return
 		}
 		s.clock.Advance(time.Duration(max(0, next-s.clock.Mono())))
@@ -214,7 +215,7 @@ func (s *simulation) drain() error {
 	}
 	s.held = nil // they come again
 	for _, sub := range s.subs {
-		if err := s.attach(sub, Credit{}); err != nil {
+		if err := s.attach(sub, delivery.Credit{}); err != nil {
 			return err
 		}
 	}
@@ -253,9 +254,7 @@ func (s *simulation) tick() error {
 	s.advance(simulationTick)
 	if now := s.clock.Mono(); now >= s.nextSweep {
 		s.nextSweep = now + int64(sweepEvery)
-		for _, due := range []func(context.Context){s.expire, s.dropExpired, s.dropExpiredSnapshots, s.passOver, s.reclaim} {
-			due(s.ctx)
-		}
+		s.sweepOnce(s.ctx)
 	}
 	return s.pollAll()
 }

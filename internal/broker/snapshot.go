@@ -15,9 +15,9 @@ import (
 
 	"github.com/posthaste-io/posthaste/internal/catalog"
 	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/fault"
 	"github.com/posthaste-io/posthaste/internal/ledger"
 	"github.com/posthaste-io/posthaste/internal/limit"
-	"github.com/posthaste-io/posthaste/internal/reader"
 	"github.com/posthaste-io/posthaste/internal/roster"
 )
 
@@ -100,23 +100,21 @@ func (b *Broker) CreateSnapshot(ctx context.Context, in *pubsubpb.CreateSnapshot
 	}
 	project := config.Name[:strings.LastIndex(config.Name, "/snapshots/")]
 	defer b.names.Lock(config.Name, in.Subscription, project)() // the project's, as its snapshots are counted
-	s, err := b.Subscription(in.Subscription)
+	s, err := b.subscription(in.Subscription)
 	if err != nil {
 		return nil, err
 	}
 	if err := b.mayCreateSnapshot(s, config.Name, project); err != nil {
 		return nil, err
 	}
-	if err := s.shutOut(ctx); err != nil {
-		return nil, unavailable(err)
+	if err := s.work.ShutOut(ctx); err != nil {
+		return nil, fault.Status(err)
 	}
 	latest, err := b.snapshotExpiry(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	ordered := s.terms.rules.Ordered
-	s.mu.Unlock()
+	_, ordered := s.work.Properties()
 	config.Topic, config.ExpireTime = s.topic.durable.Name, timestamppb.New(latest)
 	put := &ledger.Snapshot{
 		ID: ledger.SnapshotID(b.last.Add(1)), Name: config.Name, Config: catalog.Encode(config), Ordered: ordered, Latest: latest.UnixNano(),
@@ -133,8 +131,8 @@ func (b *Broker) CreateSnapshot(ctx context.Context, in *pubsubpb.CreateSnapshot
 var errTopicDeleted = status.Error(codes.FailedPrecondition, "The subscription's topic is deleted: a snapshot of it could not be used.")
 
 // mayCreateSnapshot says why there cannot be a snapshot of the subscription under the name.
-func (b *Broker) mayCreateSnapshot(s *Subscription, name, project string) error {
-	if err := s.immovable(); err != nil {
+func (b *Broker) mayCreateSnapshot(s *subscription, name, project string) error {
+	if err := b.immovable(s); err != nil {
 		return err
 	}
 	b.mu.RLock()
@@ -157,43 +155,8 @@ func (b *Broker) snapshotsOf(project string) []string {
 	return b.snapshotNames.Under(project+"/", func() []string { return keys(b.snapshots) })
 }
 
-// shutOut acknowledges what the subscription's filter does not want of its whole backlog: another subscription may seek to the snapshot,
-// and is not to get that either. The caller holds the subscription's name, so that it is not moved meanwhile.
-func (s *Subscription) shutOut(ctx context.Context) error {
-	if !s.filters {
-		return nil
-	}
-	s.mu.Lock()
-	wanted, seeks := s.terms.filter, s.seeks
-	s.mu.Unlock()
-	r := reader.Reader{Shard: s.broker.shard, Topic: s.durable.Topic.ID}
-	defer r.Release()
-	var passed unwanted
-	for off, end := s.durable.Floor(), s.topic.durable.End(); off < end; off = s.durable.NextOpen(off + 1) {
-		m, found, err := r.At(ctx, off)
-		if err != nil {
-			return err
-		}
-		if !found || m.Offset >= end {
-			break
-		}
-		if off = m.Offset; !wanted.Match(m.Bytes) && !s.durable.Acked(off) {
-			passed.add(&m)
-		}
-		r.Relieve()
-	}
-	var notes []engine.Record
-	for some := range slices.Chunk(passed.runs, unwantedRunsMax) {
-		notes = append(notes, engine.Record{Kind: engine.KindNote, Body: ledger.AppendAckedRuns(nil, s.durable.ID, seeks, some)})
-	}
-	if len(notes) == 0 {
-		return nil
-	}
-	return s.broker.shard.Append(ctx, notes)
-}
-
 // snapshotExpiry is the latest time to which a snapshot of the subscription that is made now may live.
-func (b *Broker) snapshotExpiry(ctx context.Context, s *Subscription) (time.Time, error) {
+func (b *Broker) snapshotExpiry(ctx context.Context, s *subscription) (time.Time, error) {
 	now := time.Unix(0, b.clock.Wall())
 	floor := s.durable.Floor()
 	if floor >= s.topic.durable.End() {
@@ -202,7 +165,7 @@ func (b *Broker) snapshotExpiry(ctx context.Context, s *Subscription) (time.Time
 	var oldest engine.Batch
 	defer oldest.Release()
 	if err := b.shard.Read(ctx, s.topic.durable.ID, floor, &oldest); err != nil {
-		return time.Time{}, unavailable(err)
+		return time.Time{}, fault.Status(err)
 	}
 	if len(oldest.Blocks) == 0 {
 		return catalog.SnapshotExpiry(now, now)

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/posthaste-io/posthaste/internal/catalog"
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/limit"
 )
 
@@ -40,7 +41,7 @@ func TestASnapshotBringsBackWhatWasOpen(t *testing.T) {
 	b, w := witnessed(t)
 	b.topicWith(&pubsubpb.Subscription{}, &pubsubpb.Subscription{Name: otherSub})
 	b.at("a", "b", "c", "d")
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	list := b.now(s)
 	b.ack(list[0], list[2])
 	b.snapshot(snapName)
@@ -56,7 +57,7 @@ func TestASnapshotBringsBackWhatWasOpen(t *testing.T) {
 	if err := b.SeekToSnapshot(b.ctx, subName, snapName); err != nil {
 		t.Fatal(err)
 	}
-	s = b.stream(Credit{})
+	s = b.stream(delivery.Credit{})
 	b.expect("after the seek", b.drain(s), "b", "d", "e")
 	if err := b.DeleteSubscription(b.ctx, subName); err != nil {
 		t.Fatal(err)
@@ -68,7 +69,7 @@ func TestASnapshotBringsBackWhatWasOpen(t *testing.T) {
 	if err := b.SeekToSnapshot(b.ctx, subName, snapName); err != nil {
 		t.Fatal(err)
 	}
-	s = b.stream(Credit{})
+	s = b.stream(delivery.Credit{})
 	b.expect("by a subscription that is younger than the snapshot", b.drain(s), "b", "d", "e")
 	if err := b.DeleteSnapshot(b.ctx, snapName); err != nil {
 		t.Fatal(err)
@@ -87,7 +88,7 @@ func TestASnapshotLivesUntilItExpires(t *testing.T) {
 	if lives := time.Duration(snapshot.ExpireTime.AsTime().UnixNano() - made); lives != 7*24*time.Hour-time.Hour {
 		t.Errorf("lives %v", lives)
 	}
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	b.drain(s)
 	s.Leave()
 	until := time.Unix(0, made).Add(90 * time.Minute)
@@ -196,7 +197,7 @@ func TestNoSnapshotIsMadeOfABacklogThatIsTooOld(t *testing.T) {
 	b.clock.Advance(time.Millisecond)
 	_, err := b.CreateSnapshot(b.ctx, &pubsubpb.CreateSnapshotRequest{Name: snapName + "2", Subscription: subName})
 	wantCode(t, "too old", err, codes.FailedPrecondition)
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	b.drain(s)
 	s.Leave()
 	if got := b.snapshot(snapName+"2").ExpireTime.AsTime().UnixNano() - b.clock.Wall(); time.Duration(got) != limit.SnapshotLifeMax {
@@ -250,9 +251,9 @@ func TestATopicHasSoManySnapshotsAndNoMore(t *testing.T) {
 func TestASnapshotOfAFilteredSubscriptionHoldsWhatThatWants(t *testing.T) {
 	b := newBench(t)
 	b.topicWith(&pubsubpb.Subscription{Filter: wantsYes}, &pubsubpb.Subscription{Name: otherSub})
-	const far = 2*unwantedRunsMax + 10
+	const far = 2*4096 + 10 // more than one note names
 	b.publishWanted(0, 2*far, 2)
-	s := b.stream(Credit{MessagesMax: 3})
+	s := b.stream(delivery.Credit{MessagesMax: 3})
 	list := b.now(s)
 	b.expect("the first", list, "1", "3", "5")
 	b.ack(list[1])

@@ -2,151 +2,75 @@ package broker
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
-	"github.com/posthaste-io/posthaste/internal/bell"
 	"github.com/posthaste-io/posthaste/internal/catalog"
-	"github.com/posthaste-io/posthaste/internal/clock"
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/engine"
-	"github.com/posthaste-io/posthaste/internal/filter"
-	"github.com/posthaste-io/posthaste/internal/lease"
 	"github.com/posthaste-io/posthaste/internal/ledger"
 	"github.com/posthaste-io/posthaste/internal/roster"
 	"github.com/posthaste-io/posthaste/internal/transform"
-	"github.com/posthaste-io/posthaste/internal/usage"
 )
 
-// Subscription is a subscription at work: its place in the topic and what is out with which subscriber. It costs little while
-// nobody takes from it and nothing is outstanding. It is safe for concurrent use.
-type Subscription struct {
-	broker  *Broker
+// subscription is a subscription as a resource, and at work.
+type subscription struct {
 	durable *ledger.Subscription
-	ttl     time.Duration // how long it lives without use, 0 for ever; guarded by Broker.mu
-	usage   usage.Usage
-	filters bool // it has a filter, which never changes
 	topic   *topic
-	bell    bell.Bell
+	work    *delivery.Subscription
 
-	mu        sync.Mutex
-	terms     terms
-	ended     error         // why nobody may take any more: deleted, or the broker stops
-	queue     *lease.Queue  // nil while idle
-	queues    uint64        // how many there have been
-	turns     lease.Turns   // of the last queue, while idle
-	seeks     uint64        // how many seeks cursor and leases have followed
-	cursor    engine.Offset // the next offset to read from the log for the first time
-	recovered engine.Offset // offsets before it may have been acknowledged before they were read
-	unwanted  unwanted
-	takers    []*Taker
-	starved   []*Taker // without credit until something of theirs is settled
-	choosy    bool     // some of the starved have credit, but not for the message that came next
-	timer     clock.Timer
-	wakeAt    int64 // when the timer rings, by the monotonic clock; 0: it does not
-
-	failures   []lease.Failure // scratch of failed
-	forwarding bool            // a forwarder runs
-	warnedAt   int64           // when it last said in vain that dead letters cannot be forwarded, by the monotonic clock
-}
-
-// terms are what a subscription's configuration means for delivery.
-type terms struct {
-	deadline  time.Duration
-	ttl       time.Duration // without use; 0: for ever
+	// What its configuration says apart from delivery. Guarded by Broker.mu.
+	ttl       time.Duration // how long it lives without use, 0 for ever
 	retention time.Duration
 	retain    bool // what is acknowledged, too
-	rules     lease.Rules
-	filter    *filter.Filter   // nil: every message is wanted
-	chain     *transform.Chain // nil: messages are delivered as they are stored
-	counted   bool             // subscribers are told the delivery attempt
-	push      *PushTarget      // nil: subscribers pull
-	detached  bool
-
-	deadLetterTopic string // "": none
-}
-
-func readTerms(config []byte) (terms, error) {
-	c, err := catalog.DecodeSubscription(config)
-	if err != nil {
-		return terms{}, err
-	}
-	var wanted *filter.Filter
-	if c.Filter != "" {
-		if wanted, err = filter.Parse(c.Filter); err != nil {
-			return terms{}, fmt.Errorf("stored filter of %s: %w", c.Name, err)
-		}
-	}
-	t := terms{
-		filter:    wanted,
-		chain:     transform.NewChain(c.MessageTransforms, false),
-		deadline:  time.Duration(c.AckDeadlineSeconds) * time.Second,
-		ttl:       c.GetExpirationPolicy().GetTtl().AsDuration(),
-		retention: c.GetMessageRetentionDuration().AsDuration(),
-		retain:    c.RetainAckedMessages,
-		rules: lease.Rules{
-			Ordered:     c.EnableMessageOrdering,
-			ExactlyOnce: c.EnableExactlyOnceDelivery,
-			BackoffMin:  c.GetRetryPolicy().GetMinimumBackoff().AsDuration(),
-			BackoffMax:  c.GetRetryPolicy().GetMaximumBackoff().AsDuration(),
-			AttemptsMax: int(c.GetDeadLetterPolicy().GetMaxDeliveryAttempts()),
-			Journal:     c.DeadLetterPolicy != nil,
-		},
-		counted: c.DeadLetterPolicy != nil,
-		push:    pushTarget(c),
-
-		deadLetterTopic: c.GetDeadLetterPolicy().GetDeadLetterTopic(),
-	}
-	pushBackoff(c, &t)
-	return t, nil
 }
 
 // read takes over what the subscription's configuration says. The caller holds Broker.mu.
-func (s *Subscription) read() error {
-	t, err := readTerms(s.durable.Config)
+func (s *subscription) read() error {
+	c, err := s.stored()
 	if err != nil {
 		return err
 	}
-	s.ttl = t.ttl
-	if s.durable.Detached {
-		t.detached, t.push = true, nil
+	s.keep(c)
+	return s.work.Read(c)
+}
+
+// stored is the configuration as the log has it. The caller holds Broker.mu.
+func (s *subscription) stored() (*pubsubpb.Subscription, error) {
+	c, err := catalog.DecodeSubscription(s.durable.Config)
+	if err == nil {
+		c.Detached = s.durable.Detached
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.terms.push != nil || t.push != nil && s.broker.subByID[s.durable.ID] == s {
-		s.broker.pushes.Add(s)
-	}
-	s.terms = t
-	if s.queue != nil {
-		s.queue.SetRules(t.rules)
-	}
-	s.wakeAll()
-	return nil
+	return c, err
+}
+
+// keep takes over how long the configuration keeps messages, and the subscription. The caller holds Broker.mu.
+func (s *subscription) keep(c *pubsubpb.Subscription) {
+	s.ttl = c.GetExpirationPolicy().GetTtl().AsDuration()
+	s.retention, s.retain = c.GetMessageRetentionDuration().AsDuration(), c.RetainAckedMessages
 }
 
 // bringSubscription makes a subscription of the ledger live. The caller holds b.mu.
 func (b *Broker) bringSubscription(d *ledger.Subscription) error {
-	t := b.topicOf(d.Topic)
-	s := &Subscription{broker: b, durable: d, topic: t, cursor: d.Floor(), recovered: d.Topic.End(), seeks: d.Seeks()}
-	if err := s.read(); err != nil {
+	s := &subscription{durable: d, topic: b.topicOf(d.Topic)}
+	c, err := s.stored()
+	if err != nil {
 		return err
 	}
-	s.usage.Remember(b.clock.Mono(), b.clock.Wall(), d.Active())
-	s.filters = s.terms.filter != nil
+	s.keep(c)
+	if s.work, err = b.office.Open(d, c); err != nil {
+		return err
+	}
 	if !d.Detached {
-		t.subscriptions = append(t.subscriptions, s)
+		s.topic.subscriptions = append(s.topic.subscriptions, s)
 	}
 	b.subByID[d.ID] = s
 	b.subscriptions[d.Name] = s
 	b.subNames.Change()
-	if s.terms.push != nil {
-		b.pushes.Add(s) // last: from now on others know it
-	}
 	return nil
 }
 
@@ -159,11 +83,20 @@ func (b *Broker) dropSubscription(d *ledger.Subscription, topicForgotten bool) {
 		b.subNames.Change()
 	}
 	b.leaveTopic(s, topicForgotten)
-	s.end(catalog.NotFound(d.Name))
+	s.work.Delete()
 }
 
-// Subscription finds a subscription by its name: INVALID_ARGUMENT or NOT_FOUND.
-func (b *Broker) Subscription(name string) (*Subscription, error) {
+// Subscription finds a subscription at work by its name: INVALID_ARGUMENT or NOT_FOUND.
+func (b *Broker) Subscription(name string) (*delivery.Subscription, error) {
+	s, err := b.subscription(name)
+	if err != nil {
+		return nil, err
+	}
+	return s.work, nil
+}
+
+// subscription is Subscription for the broker's own use.
+func (b *Broker) subscription(name string) (*subscription, error) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if s := b.subscriptions[name]; s != nil {
@@ -229,8 +162,8 @@ func (b *Broker) checkReferences(config *pubsubpb.Subscription, mask *fieldmaskp
 }
 
 // config is the subscription as a client sees it. The caller holds Broker.mu.
-func (s *Subscription) config() (*pubsubpb.Subscription, error) {
-	c, err := catalog.DecodeSubscription(s.durable.Config)
+func (s *subscription) config() (*pubsubpb.Subscription, error) {
+	c, err := s.stored()
 	if err != nil {
 		return nil, err
 	}
@@ -238,7 +171,6 @@ func (s *Subscription) config() (*pubsubpb.Subscription, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Detached = s.durable.Detached
 	c.TopicMessageRetentionDuration = t.MessageRetentionDuration
 	if s.topic.durable.Deleted {
 		c.Topic, c.TopicMessageRetentionDuration = catalog.DeletedTopic, nil
@@ -248,7 +180,7 @@ func (s *Subscription) config() (*pubsubpb.Subscription, error) {
 
 // GetSubscription gives a subscription, NOT_FOUND when there is none.
 func (b *Broker) GetSubscription(name string) (*pubsubpb.Subscription, error) {
-	s, err := b.Subscription(name)
+	s, err := b.subscription(name)
 	if err != nil {
 		return nil, err
 	}
@@ -261,7 +193,7 @@ func (b *Broker) GetSubscription(name string) (*pubsubpb.Subscription, error) {
 func (b *Broker) UpdateSubscription(ctx context.Context, in *pubsubpb.Subscription, mask *fieldmaskpb.FieldMask) (*pubsubpb.Subscription, error) {
 	name := in.GetName()
 	defer b.names.Lock(name)()
-	s, err := b.Subscription(name)
+	s, err := b.subscription(name)
 	if err != nil {
 		return nil, err
 	}
@@ -279,7 +211,7 @@ func (b *Broker) UpdateSubscription(ctx context.Context, in *pubsubpb.Subscripti
 		return nil, err
 	}
 	b.warnOfDeadLetters(name, config.GetDeadLetterPolicy().GetDeadLetterTopic())
-	s.used()
+	b.used(s)
 	return config, b.putSubscription(ctx, s.durable.ID, s.durable.Topic.ID, config)
 }
 
@@ -296,7 +228,7 @@ func (b *Broker) ModifyPushConfig(ctx context.Context, name string, push *pubsub
 // DeleteSubscription deletes a subscription and its backlog.
 func (b *Broker) DeleteSubscription(ctx context.Context, name string) error {
 	defer b.names.Lock(name)()
-	s, err := b.Subscription(name)
+	s, err := b.subscription(name)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/ledger"
 )
@@ -23,21 +24,24 @@ func (b *Broker) sweep(ctx context.Context) {
 			return
 		case <-wake:
 		}
-		b.expire(ctx)
-		b.dropExpired(ctx)
-		b.dropExpiredSnapshots(ctx)
-		b.passOver(ctx)
-		b.reclaim(ctx)
+		b.sweepOnce(ctx)
 		timer.Reset(sweepEvery)
 	}
+}
+
+// sweepOnce gives up what nobody needs any more at this moment.
+func (b *Broker) sweepOnce(ctx context.Context) {
+	b.expire(ctx)
+	b.dropExpired(ctx)
+	b.dropExpiredSnapshots(ctx)
+	b.office.PassOver(ctx, b.filtered())
+	b.reclaim(ctx)
 }
 
 // dropExpired acknowledges, for each subscription, what is older than its retention.
 func (b *Broker) dropExpired(ctx context.Context) {
 	for _, s := range b.withBacklog() {
-		s.mu.Lock()
-		retention, seeks := s.terms.retention, s.seeks
-		s.mu.Unlock()
+		retention, seeks := b.retentionOf(s), s.work.Seeks()
 		if sought := s.durable.Sought(); s.durable.Floor() < sought.Stale && sought.Time > b.cutoff(retention) {
 			continue // what a seek brought back that was past its retention stays for that time again
 		}
@@ -54,15 +58,15 @@ func (b *Broker) dropExpired(ctx context.Context) {
 			b.logger.Error("retention", "subscription", s.durable.Name, "error", err)
 			return // the log takes nothing; Failed tells the rest
 		}
-		s.skipTo(before, seeks)
+		s.work.SkipTo(before, seeks)
 	}
 }
 
 // withBacklog lists the subscriptions that are not done with everything.
-func (b *Broker) withBacklog() []*Subscription {
+func (b *Broker) withBacklog() []*subscription {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	var list []*Subscription
+	var list []*subscription
 	for _, s := range b.subByID {
 		if s.durable.Floor() < s.durable.Topic.End() {
 			list = append(list, s)
@@ -71,18 +75,11 @@ func (b *Broker) withBacklog() []*Subscription {
 	return list
 }
 
-// skipTo forgets everything before the offset, what is out too, unless the subscription was moved meanwhile.
-func (s *Subscription) skipTo(off engine.Offset, seeks uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.seeks != seeks {
-		return
-	}
-	s.cursor = max(s.cursor, off)
-	if s.queue != nil {
-		s.queue.DropBefore(uint64(off))
-		s.feedStarved()
-	}
+// retentionOf is how long the subscription keeps a message.
+func (b *Broker) retentionOf(s *subscription) time.Duration {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return s.retention
 }
 
 // cutoff is the publish time before which messages have outlived a retention.
@@ -150,13 +147,26 @@ func (b *Broker) topicKeeps(ctx context.Context, t *topic) (engine.Offset, error
 }
 
 // subscriptionKeeps is the first offset that the subscription keeps whether it is acknowledged or not: its topic's end if it does not.
-func (b *Broker) subscriptionKeeps(ctx context.Context, s *Subscription) (engine.Offset, error) {
-	s.mu.Lock()
-	retain, retention := s.terms.retain && !s.terms.detached, s.terms.retention
-	s.mu.Unlock()
+func (b *Broker) subscriptionKeeps(ctx context.Context, s *subscription) (engine.Offset, error) {
+	b.mu.RLock()
+	retain, retention := s.retain && !s.durable.Detached, s.retention
+	b.mu.RUnlock()
 	if !retain {
 		return s.topic.durable.End(), nil
 	}
 	from, err := b.shard.OffsetAt(ctx, s.durable.Topic.ID, b.cutoff(retention))
 	return max(from, s.durable.Start), err
+}
+
+// filtered lists the subscriptions that have a filter and something to pass over, perhaps, or to tell the log.
+func (b *Broker) filtered() []*delivery.Subscription {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	var list []*delivery.Subscription
+	for _, s := range b.subByID {
+		if s.work.Filtered() {
+			list = append(list, s.work)
+		}
+	}
+	return list
 }

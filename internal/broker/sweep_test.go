@@ -10,6 +10,7 @@ import (
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/engine"
 )
 
@@ -77,14 +78,14 @@ func TestTrimFollowsTheSlowestSubscription(t *testing.T) {
 	b.topicWith(&pubsubpb.Subscription{}, &pubsubpb.Subscription{Name: otherSub})
 	b.publish("0", "1", "2", "3", "4", "5")
 	id := b.topic(topicName).durable.ID
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	mine := b.now(s)
 	b.ack(mine...)
 	other, err := b.Subscription(otherSub)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := other.OpenStream(Credit{}, 10*time.Minute)
+	o, err := other.OpenStream(delivery.Credit{}, 10*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

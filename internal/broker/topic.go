@@ -16,13 +16,12 @@ import (
 	"github.com/posthaste-io/posthaste/internal/registry"
 	"github.com/posthaste-io/posthaste/internal/roster"
 	"github.com/posthaste-io/posthaste/internal/transform"
-	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
 // topic is a topic at work.
 type topic struct {
 	durable       *ledger.Topic
-	subscriptions []*Subscription // changed by the engine's goroutine under Broker.mu
+	subscriptions []*subscription // changed by the engine's goroutine under Broker.mu
 	snapshots     []*snapshot     // likewise
 	retention     time.Duration   // 0: none; changed under Broker.mu
 	intake        []stage         // replaced, never changed, under Broker.mu
@@ -78,6 +77,18 @@ func (b *Broker) topic(name string) *topic {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.topics[name]
+}
+
+// topicHolder is the Broker as those who forward dead letters see it; see [delivery.Topics].
+type topicHolder Broker
+
+func (h *topicHolder) Hold(name string) (id engine.TopicID, release func(), err error) {
+	release = h.names.Lock(name)
+	if t := (*Broker)(h).topic(name); t != nil {
+		return t.durable.ID, release, nil
+	}
+	release()
+	return 0, nil, catalog.NotFound(name)
 }
 
 // CreateTopic makes a topic. ALREADY_EXISTS when its name is taken.
@@ -179,33 +190,4 @@ func (b *Broker) ListTopicSubscriptions(name string, pageSize int32, pageToken s
 	}
 	slices.Sort(names)
 	return catalog.Page(names, pageSize, pageToken)
-}
-
-// Publish makes the messages durable and gives the id of the first; the others follow it one by one. Afterwards p has the messages as they
-// were stored, and ids for those that transforms dropped.
-func (b *Broker) Publish(ctx context.Context, p *wire.Publish) (firstID uint64, err error) {
-	var intake []stage
-	b.mu.RLock()
-	t := b.topics[string(p.Topic)]
-	if t == nil {
-		_, err = b.find(string(p.Topic))
-	} else {
-		intake = t.intake
-	}
-	b.mu.RUnlock()
-	if err != nil {
-		return 0, err
-	}
-	for _, s := range intake {
-		if err := s.Take(ctx, p); err != nil || p.Count == 0 {
-			return 0, err
-		}
-	}
-	one := records.Get().(*[1]engine.Record)
-	one[0] = engine.Record{Kind: engine.KindBlock, Topic: t.durable.ID, Count: uint32(p.Count), Body: p.Body}
-	err = b.shard.Append(ctx, one[:])
-	firstID = one[0].Stamp.ID
-	one[0] = engine.Record{}
-	records.Put(one)
-	return firstID, unavailable(err)
 }

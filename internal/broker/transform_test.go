@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/transform"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
@@ -65,14 +66,14 @@ func (b *bench) publishIDs(texts ...string) ([]uint64, error) {
 	return ids, nil
 }
 
-func dataOf(list []Delivery) (texts []string) {
+func dataOf(list []delivery.Delivery) (texts []string) {
 	for i := range list {
 		texts = append(texts, string(wire.Data(list[i].Message)))
 	}
 	return texts
 }
 
-func (b *bench) take(t *Taker) []Delivery {
+func (b *bench) take(t *delivery.Taker) []delivery.Delivery {
 	b.t.Helper()
 	list, err := t.TakeNow(b.ctx, 1000, 1<<20)
 	if err != nil {
@@ -90,7 +91,7 @@ func TestTopicTransformsChangeWhatIsStored(t *testing.T) {
 		t.Fatal(ids, err)
 	}
 	b.restart()
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	defer s.Leave()
 	list := b.take(s)
 	if got := dataOf(list); !slices.Equal(got, []string{"a!", "b!"}) {
@@ -122,7 +123,7 @@ func TestAFailedTopicTransformRefusesTheWholePublish(t *testing.T) {
 	if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "(message=1): message transform 0: the function threw Error: no good") {
 		t.Errorf("publish: %v", err)
 	}
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	defer s.Leave()
 	if got := dataOf(b.take(s)); len(got) != 0 {
 		t.Errorf("delivered %q", got)
@@ -177,17 +178,17 @@ func TestSubscriptionTransformsChangeWhatIsDelivered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	list := b.take(s)
 	if got, want := dataOf(list), []string{"a" + digits(ids[0]), "b" + digits(ids[2])}; !slices.Equal(got, want) {
 		t.Fatalf("delivered %q, want %q", got, want)
 	}
-	if err := s.sub.Ack(b.ctx, []wire.AckID{ackID(s, &list[0]), ackID(s, &list[1])}, nil, true); err != nil {
+	if err := b.sub().Ack(b.ctx, []wire.AckID{b.ackID(&list[0]), b.ackID(&list[1])}, nil, true); err != nil {
 		t.Fatal(err)
 	}
 	s.Leave()
 	b.restart()
-	if floor, end := b.sub().durable.Floor(), b.sub().durable.Topic.End(); floor != end {
+	if floor, end := b.durable().Floor(), b.durable().Topic.End(); floor != end {
 		t.Errorf("the subscription is done up to %d of %d: a dropped message counts as acknowledged", floor, end)
 	}
 }
@@ -196,14 +197,14 @@ func digits(id uint64) string {
 	return string(wire.AppendPublishIDs(nil, id, []uint64{0})[2:])
 }
 
-func ackID(s *Taker, d *Delivery) wire.AckID {
-	return wire.AckID{Epoch: s.sub.broker.Epoch(), Subscription: s.sub.ID(), Offset: uint64(d.Offset), Slot: d.Handle.Slot, Turn: d.Handle.Turn}
+func (b *bench) ackID(d *delivery.Delivery) wire.AckID {
+	return wire.AckID{Epoch: b.Epoch(), Subscription: b.sub().ID(), Offset: uint64(d.Offset), Slot: d.Handle.Slot, Turn: d.Handle.Turn}
 }
 
 func TestWhenEverythingIsDroppedTakingGoesOn(t *testing.T) {
 	b := newBench(t)
 	b.topicWith(&pubsubpb.Subscription{MessageTransforms: script("return m.data === 'keep' ? m : null")})
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	defer s.Leave()
 	for range 50 {
 		b.publish("drop", "drop", "drop")
@@ -221,7 +222,7 @@ func TestAFailedSubscriptionTransformIsANack(t *testing.T) {
 		RetryPolicy:       &pubsubpb.RetryPolicy{MinimumBackoff: durationpb.New(5 * time.Second), MaximumBackoff: durationpb.New(5 * time.Second)},
 	})
 	b.publish("bad", "good")
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	defer s.Leave()
 	if got := dataOf(b.take(s)); !slices.Equal(got, []string{"good"}) {
 		t.Fatalf("delivered %q", got)
@@ -245,9 +246,9 @@ func TestAFailedTransformDoesNotSpin(t *testing.T) {
 	b := newBench(t)
 	b.topicWith(&pubsubpb.Subscription{MessageTransforms: script("throw 1")})
 	runs := &countingRunner{Runner: b.runner}
-	b.runner = runs
+	b.office.Transforms = runs
 	b.publish("x")
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	defer s.Leave()
 	for range 10 {
 		if got := b.take(s); len(got) != 0 {
@@ -257,7 +258,7 @@ func TestAFailedTransformDoesNotSpin(t *testing.T) {
 	if runs.messages != 1 {
 		t.Errorf("a transform ran %d times without a pause", runs.messages)
 	}
-	b.clock.Advance(2 * rejectedWait)
+	b.clock.Advance(2 * time.Second)
 	b.take(s)
 	if runs.messages != 2 {
 		t.Errorf("after the pause it has run %d times, want 2", runs.messages)
@@ -285,7 +286,7 @@ func TestAFailureHoldsBackTheRestOfItsKey(t *testing.T) {
 	for _, m := range []struct{ key, text string }{{"a", "a1"}, {"a", "a2"}, {"b", "b1"}, {"a", "a3"}} {
 		b.publishRequest(&pubsubpb.PublishRequest{Topic: topicName, Messages: []*pubsubpb.PubsubMessage{{Data: []byte(m.text), OrderingKey: m.key}}})
 	}
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	defer s.Leave()
 	var got []string
 	for range 5 {
@@ -298,7 +299,7 @@ func TestAFailureHoldsBackTheRestOfItsKey(t *testing.T) {
 	if _, err := b.UpdateSubscription(b.ctx, &pubsubpb.Subscription{Name: subName}, &fieldmaskpb.FieldMask{Paths: []string{"message_transforms"}}); err != nil {
 		t.Fatal(err)
 	}
-	b.clock.Advance(2 * rejectedWait)
+	b.clock.Advance(2 * time.Second)
 	got = nil
 	for range 5 {
 		got = append(got, dataOf(b.take(s))...)
@@ -312,7 +313,7 @@ func TestWhatTransformsMadeTooLargeGoesBack(t *testing.T) {
 	b := newBench(t)
 	b.topicWith(&pubsubpb.Subscription{MessageTransforms: script("m.data = m.data.repeat(400).repeat(1000); return m"), DeadLetterPolicy: nil})
 	b.publish("a", "b", "c", "d", "e")
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	defer s.Leave()
 	var all string
 	for range 5 {
@@ -338,9 +339,9 @@ func TestARunnerThatCannotWorkGivesMessagesBack(t *testing.T) {
 	b := newBench(t)
 	b.topicWith(&pubsubpb.Subscription{MessageTransforms: script("return m")})
 	runner := &countingRunner{Runner: b.runner, err: errors.New("no process")}
-	b.runner = runner
+	b.office.Transforms = runner
 	b.publish("a", "b")
-	s := b.stream(Credit{})
+	s := b.stream(delivery.Credit{})
 	defer s.Leave()
 	if _, err := s.TakeNow(b.ctx, 10, 1<<20); status.Code(err) != codes.Unavailable {
 		t.Errorf("take: %v", err)

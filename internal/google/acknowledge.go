@@ -8,8 +8,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/posthaste-io/posthaste/internal/broker"
 	"github.com/posthaste-io/posthaste/internal/catalog"
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/limit"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
@@ -72,7 +72,7 @@ func (s *server) modifyAckDeadline(_ context.Context, request []byte) (*wire.Raw
 }
 
 // subscription finds the subscription of a unary request with ack ids, and says whether it delivers exactly once.
-func (s *server) subscription(name []byte, texts [][]byte) (sub *broker.Subscription, exactly bool, err error) {
+func (s *server) subscription(name []byte, texts [][]byte) (sub *delivery.Subscription, exactly bool, err error) {
 	if sub, err = s.broker.Subscription(string(name)); err != nil {
 		return nil, false, err
 	}
@@ -84,7 +84,7 @@ func (s *server) subscription(name []byte, texts [][]byte) (sub *broker.Subscrip
 }
 
 // decodeIDs appends the ack ids. An id that this broker did not give out, or for another subscription, is malformed and fails them all.
-func (s *server) decodeIDs(dst []wire.AckID, sub *broker.Subscription, texts [][]byte) ([]wire.AckID, error) {
+func (s *server) decodeIDs(dst []wire.AckID, sub *delivery.Subscription, texts [][]byte) ([]wire.AckID, error) {
 	for _, text := range texts {
 		id, ok := s.decodeID(sub, text)
 		if !ok {
@@ -95,7 +95,7 @@ func (s *server) decodeIDs(dst []wire.AckID, sub *broker.Subscription, texts [][
 	return dst, nil
 }
 
-func (s *server) decodeID(sub *broker.Subscription, text []byte) (wire.AckID, bool) {
+func (s *server) decodeID(sub *delivery.Subscription, text []byte) (wire.AckID, bool) {
 	id, ok := s.broker.AckKey().Decode(text)
 	return id, ok && id.Subscription == sub.ID()
 }

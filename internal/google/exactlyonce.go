@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/posthaste-io/posthaste/internal/broker"
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
@@ -51,12 +51,12 @@ func (o *outcome) err() error {
 }
 
 // add files an id under what became of it.
-func (o *outcome) add(text []byte, v broker.Verdict) {
+func (o *outcome) add(text []byte, v delivery.Verdict) {
 	text = slices.Clone(text)
 	switch v {
-	case broker.Done:
+	case delivery.Done:
 		o.done = append(o.done, text)
-	case broker.Unordered:
+	case delivery.Unordered:
 		o.unordered = append(o.unordered, text)
 	default:
 		o.invalid = append(o.invalid, text)
@@ -73,21 +73,21 @@ func (o *outcome) join(other *outcome) {
 }
 
 // split decodes ack ids; malformed ones are filed as such, the others are returned with their texts.
-func (s *server) split(o *outcome, sub *broker.Subscription, texts [][]byte) (ids []wire.AckID, good [][]byte) {
+func (s *server) split(o *outcome, sub *delivery.Subscription, texts [][]byte) (ids []wire.AckID, good [][]byte) {
 	for _, text := range texts {
 		if id, ok := s.decodeID(sub, text); ok {
 			ids, good = append(ids, id), append(good, text)
 		} else {
-			o.add(text, broker.Unknown)
+			o.add(text, delivery.Unknown)
 		}
 	}
 	return ids, good
 }
 
 // ackExactly acknowledges and returns when that is durable.
-func (s *server) ackExactly(ctx context.Context, sub *broker.Subscription, texts [][]byte) (o outcome, err error) {
+func (s *server) ackExactly(ctx context.Context, sub *delivery.Subscription, texts [][]byte) (o outcome, err error) {
 	ids, good := s.split(&o, sub, texts)
-	verdicts := make([]broker.Verdict, len(ids))
+	verdicts := make([]delivery.Verdict, len(ids))
 	if err := sub.Ack(ctx, ids, verdicts, true); err != nil {
 		return o, err
 	}
@@ -98,8 +98,8 @@ func (s *server) ackExactly(ctx context.Context, sub *broker.Subscription, texts
 }
 
 // modifyExactly changes ack deadlines; deadline gives the one for each position of texts.
-func (s *server) modifyExactly(sub *broker.Subscription, texts [][]byte, deadline func(i int) time.Duration) (o outcome) {
-	var verdict [1]broker.Verdict
+func (s *server) modifyExactly(sub *delivery.Subscription, texts [][]byte, deadline func(i int) time.Duration) (o outcome) {
+	var verdict [1]delivery.Verdict
 	for i, text := range texts {
 		ids, _ := s.split(&o, sub, [][]byte{text})
 		if len(ids) == 1 {

@@ -7,7 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/posthaste-io/posthaste/internal/broker"
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/limit"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
@@ -42,7 +42,7 @@ func (s *server) pull(ctx context.Context, request []byte) (*wire.Raw, error) {
 }
 
 // takeWithin waits for messages as long as the client does, a minute at the most.
-func takeWithin(ctx context.Context, t *broker.Taker, count int, immediately bool) ([]broker.Delivery, error) {
+func takeWithin(ctx context.Context, t *delivery.Taker, count int, immediately bool) ([]delivery.Delivery, error) {
 	if immediately {
 		return t.TakeNow(ctx, count, pullBytesAim)
 	}
@@ -77,7 +77,7 @@ type encoder struct {
 	text         []byte
 }
 
-func (e *encoder) response(messages []broker.Delivery) *wire.Raw {
+func (e *encoder) response(messages []delivery.Delivery) *wire.Raw {
 	size := 0
 	for i := range messages {
 		size += len(messages[i].Message) + receivedBytesMore
@@ -90,7 +90,7 @@ func (e *encoder) response(messages []broker.Delivery) *wire.Raw {
 // receivedBytesMore is at least what a message grows by: ack id, message id, publish time, attempt, tags and lengths.
 const receivedBytesMore = 128
 
-func (e *encoder) append(dst []byte, messages []broker.Delivery) []byte {
+func (e *encoder) append(dst []byte, messages []delivery.Delivery) []byte {
 	for i := range messages {
 		m := &messages[i]
 		e.text = e.key.Append(e.text[:0], wire.AckID{

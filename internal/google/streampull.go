@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/posthaste-io/posthaste/internal/broker"
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/limit"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
@@ -20,8 +20,8 @@ import (
 type pullStream struct {
 	server *server
 	stream grpc.ServerStream
-	sub    *broker.Subscription
-	taker  *broker.Taker
+	sub    *delivery.Subscription
+	taker  *delivery.Taker
 	pings  bool // answer keep-alives: the client asked for protocol version 1 or higher
 
 	mu              sync.Mutex
@@ -76,7 +76,7 @@ func (s *server) openStream(stream grpc.ServerStream, first *wire.StreamingPull)
 		return nil, err
 	}
 	p := &pullStream{server: s, stream: stream, sub: sub, pings: first.ProtocolVersion >= 1}
-	credit := broker.Credit{MessagesMax: first.MaxOutstandingMessages, BytesMax: first.MaxOutstandingBytes}
+	credit := delivery.Credit{MessagesMax: first.MaxOutstandingMessages, BytesMax: first.MaxOutstandingBytes}
 	p.taker, err = sub.OpenStream(credit, deadline)
 	return p, err
 }
@@ -213,7 +213,7 @@ func (p *pullStream) send() error {
 	e := encoder{key: p.server.broker.AckKey(), epoch: p.server.broker.Epoch(), subscription: p.sub.ID()}
 	ctx := p.stream.Context()
 	for greet := true; ; greet = false {
-		var messages []broker.Delivery
+		var messages []delivery.Delivery
 		if !greet {
 			var err error
 			if messages, err = p.taker.Take(ctx, limit.StreamResponseCountMax, limit.StreamResponseBytesAim); err != nil {

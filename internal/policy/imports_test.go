@@ -31,10 +31,10 @@ var order = []row{
 	{"internal/listen", ""},
 	{"internal/vfs", "golang.org/x/sys/unix"},
 	{"internal/engine", ""},
+	{"internal/fault", "internal/engine google.golang.org/grpc/codes google.golang.org/grpc/status"},
 
 	// Pure rules.
 	{"internal/wire", "internal/limit google.golang.org/grpc/encoding/... google.golang.org/grpc/mem google.golang.org/protobuf/encoding/protowire"},
-	{"internal/deadletter", "internal/wire"},
 	{"internal/transform", "internal/limit internal/wire github.com/dop251/goja " + api},
 	{"internal/transform/sandbox", "internal/limit internal/transform golang.org/x/sys/unix cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"},
 	{"internal/lease", "internal/wheel internal/ackset"},
@@ -57,13 +57,14 @@ var order = []row{
 	{"internal/engine/disk", "internal/engine internal/clock internal/vfs internal/engine/disk/layout internal/engine/disk/cache internal/engine/disk/index internal/engine/disk/dump"},
 
 	// The core, then the fronts, which translate onto it.
-	{"internal/broker", "internal/retention internal/bell internal/registry internal/changes internal/deadletter internal/reader internal/roster internal/stripe internal/usage internal/engine internal/ledger internal/lease internal/ackset internal/wheel internal/catalog internal/filter internal/iam internal/transform internal/wire internal/limit internal/clock " + api},
+	{"internal/delivery", "internal/ackset internal/bell internal/catalog internal/changes internal/clock internal/engine internal/fault internal/filter internal/lease internal/ledger internal/limit internal/reader internal/transform internal/usage internal/wire " + api},
+	{"internal/broker", "internal/catalog internal/changes internal/clock internal/delivery internal/engine internal/fault internal/iam internal/ledger internal/limit internal/registry internal/retention internal/roster internal/stripe internal/transform internal/wire " + api},
 	{"internal/google/v1beta2pb", "google.golang.org/protobuf/..."},
 	{"internal/oidc", "internal/clock github.com/go-jose/go-jose/v4/..."},
-	{"internal/push", "internal/broker internal/lease internal/wire internal/limit internal/clock " + api},
+	{"internal/push", "internal/broker internal/delivery internal/lease internal/wire internal/limit internal/clock " + api},
 	{"internal/google/transformpb", "google.golang.org/genproto/googleapis/... google.golang.org/protobuf/... cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"},
 	{"internal/google/transformpb/dependencies", "google.golang.org/genproto/googleapis/... google.golang.org/protobuf/... cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"},
-	{"internal/google", "internal/google/transformpb internal/transform google.golang.org/genproto/googleapis/rpc/status internal/iam internal/google/v1beta2pb cloud.google.com/go/iam/apiv1/iampb internal/broker internal/catalog internal/wire internal/limit google.golang.org/grpc/... google.golang.org/genproto/googleapis/rpc/errdetails " + api},
+	{"internal/google", "internal/google/transformpb internal/transform google.golang.org/genproto/googleapis/rpc/status internal/iam internal/google/v1beta2pb cloud.google.com/go/iam/apiv1/iampb internal/broker internal/delivery internal/catalog internal/wire internal/limit google.golang.org/grpc/... google.golang.org/genproto/googleapis/rpc/errdetails " + api},
 
 	{"internal/wipe", "google.golang.org/grpc/codes google.golang.org/grpc/status"},
 	{"internal/rest", "internal/wire internal/limit google.golang.org/grpc google.golang.org/grpc/mem google.golang.org/genproto/googleapis/... " + api},

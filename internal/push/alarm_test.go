@@ -5,7 +5,7 @@ import (
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 
-	"github.com/posthaste-io/posthaste/internal/broker"
+	"github.com/posthaste-io/posthaste/internal/delivery"
 )
 
 func TestAlarmWarnsOnceAMinuteAndGivesTheAllClearOnce(t *testing.T) {
@@ -25,7 +25,7 @@ func TestAlarmWarnsOnceAMinuteAndGivesTheAllClearOnce(t *testing.T) {
 }
 
 func TestLogShowsNoSecretsOfAnEndpoint(t *testing.T) {
-	to, err := newTarget(&broker.PushTarget{Config: &pubsubpb.PushConfig{PushEndpoint: "https://user:pass@example.com:8443/a%2Fb?token=secret#part"}}, "")
+	to, err := newTarget(&delivery.PushTarget{Config: &pubsubpb.PushConfig{PushEndpoint: "https://user:pass@example.com:8443/a%2Fb?token=secret#part"}}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,13 +5,13 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/posthaste-io/posthaste/internal/broker"
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
 // appendEnvelope appends the body of a wrapped push: one message as JSON. Members that would be empty are left out, except the
 // message's id and time, which come in both spellings.
-func appendEnvelope(dst []byte, to *target, d *broker.Delivery) []byte {
+func appendEnvelope(dst []byte, to *target, d *delivery.Delivery) []byte {
 	dst = append(dst, `{"message":{`...)
 	if attributes := attributesOf(d.Message); len(attributes) > 0 {
 		dst = append(dst, `"attributes":{`...)
@@ -47,7 +47,7 @@ func appendEnvelope(dst []byte, to *target, d *broker.Delivery) []byte {
 }
 
 // envelopeBytes is about how long the envelope of a message is.
-func envelopeBytes(to *target, d *broker.Delivery) int {
+func envelopeBytes(to *target, d *delivery.Delivery) int {
 	return len(d.Message)*4/3 + len(to.Subscription) + 256
 }
 

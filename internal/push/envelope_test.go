@@ -15,7 +15,7 @@ import (
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/posthaste-io/posthaste/internal/broker"
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
@@ -34,9 +34,9 @@ func stored(t testing.TB, m *pubsubpb.PubsubMessage) []byte {
 	return message
 }
 
-func testTarget(t testing.TB, change func(*broker.PushTarget)) *target {
+func testTarget(t testing.TB, change func(*delivery.PushTarget)) *target {
 	t.Helper()
-	config := &broker.PushTarget{
+	config := &delivery.PushTarget{
 		Subscription: "projects/p/subscriptions/s", AckDeadline: 10 * time.Second,
 		Config: &pubsubpb.PushConfig{PushEndpoint: "https://user:secret@example.com/push?x=1"},
 	}
@@ -84,8 +84,8 @@ func TestEnvelopeSaysTheSameAsTheStandardEncoder(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			delete(c.message.Attributes, "") // a message has no attribute without a name
-			to := testTarget(t, func(p *broker.PushTarget) { p.Ordered = c.ordered })
-			d := &broker.Delivery{Message: stored(t, c.message), ID: 1 << 60, Time: c.nanos, Attempt: c.attempt}
+			to := testTarget(t, func(p *delivery.PushTarget) { p.Ordered = c.ordered })
+			d := &delivery.Delivery{Message: stored(t, c.message), ID: 1 << 60, Time: c.nanos, Attempt: c.attempt}
 			body := appendEnvelope(nil, to, d)
 			want := goldEnvelope{
 				Subscription: "projects/p/subscriptions/s", Attempt: c.attempt,
@@ -123,7 +123,7 @@ func TestTheLastOfEqualAttributesCounts(t *testing.T) {
 		return fmt.Sprintf("\x12%c\x0a%c%s\x12%c%s", 4+len(k)+len(v), len(k), k, len(v), v)
 	}
 	message := []byte(entry("a", "1") + entry("b", "2") + entry("a", "3"))
-	body := appendEnvelope(nil, testTarget(t, nil), &broker.Delivery{Message: message})
+	body := appendEnvelope(nil, testTarget(t, nil), &delivery.Delivery{Message: message})
 	if want := `{"message":{"attributes":{"a":"3","b":"2"},"messageId"`; !strings.HasPrefix(string(body), want) {
 		t.Errorf("%s, want %s ...", body, want)
 	}
@@ -148,7 +148,7 @@ func FuzzStringIsJSON(f *testing.F) {
 func TestEnvelopeFitsIntoWhatIsSetAsideForIt(t *testing.T) {
 	to := testTarget(t, nil)
 	for _, size := range []int{1, 100, 1000, 100_000} {
-		d := &broker.Delivery{Message: stored(t, &pubsubpb.PubsubMessage{Data: make([]byte, size), Attributes: map[string]string{"k": "v"}}), ID: 1 << 62, Time: 1}
+		d := &delivery.Delivery{Message: stored(t, &pubsubpb.PubsubMessage{Data: make([]byte, size), Attributes: map[string]string{"k": "v"}}), ID: 1 << 62, Time: 1}
 		if n, most := len(appendEnvelope(nil, to, d)), envelopeBytes(to, d); n > most {
 			t.Errorf("%d bytes of data: %d bytes, set aside %d", size, n, most)
 		}
@@ -156,7 +156,7 @@ func TestEnvelopeFitsIntoWhatIsSetAsideForIt(t *testing.T) {
 }
 
 func TestMetadataIsHeaders(t *testing.T) {
-	unwrapped := func(p *broker.PushTarget) {
+	unwrapped := func(p *delivery.PushTarget) {
 		p.Ordered = true
 		p.Config.Wrapper = &pubsubpb.PushConfig_NoWrapper_{NoWrapper: &pubsubpb.PushConfig_NoWrapper{WriteMetadata: true}}
 	}
@@ -182,7 +182,7 @@ func TestMetadataIsHeaders(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			to := testTarget(t, unwrapped)
-			p := newPost(to, wire.AckID{}, &broker.Delivery{Message: stored(t, c.message), ID: 7, Time: 1e9}, 0)
+			p := newPost(to, wire.AckID{}, &delivery.Delivery{Message: stored(t, c.message), ID: 7, Time: 1e9}, 0)
 			if p.unspeakable != (c.more == nil) {
 				t.Fatalf("undeliverable: %v", p.unspeakable)
 			}
@@ -203,7 +203,7 @@ func TestMetadataIsHeaders(t *testing.T) {
 
 func TestRequestSaysWhoAsks(t *testing.T) {
 	to := testTarget(t, nil)
-	p := newPost(to, wire.AckID{}, &broker.Delivery{Message: stored(t, &pubsubpb.PubsubMessage{Data: []byte("x")})}, 0)
+	p := newPost(to, wire.AckID{}, &delivery.Delivery{Message: stored(t, &pubsubpb.PubsubMessage{Data: []byte("x")})}, 0)
 	r := p.request("")
 	if user, password, ok := r.BasicAuth(); !ok || user != "user" || password != "secret" {
 		t.Error("the user of the endpoint's URL is not in the request")
@@ -221,7 +221,7 @@ func TestRequestSaysWhoAsks(t *testing.T) {
 
 func BenchmarkEnvelope(b *testing.B) {
 	to := testTarget(b, nil)
-	d := &broker.Delivery{Message: stored(b, &pubsubpb.PubsubMessage{Data: make([]byte, 1024), Attributes: map[string]string{"key": "value"}}), ID: 1, Time: 1e9}
+	d := &delivery.Delivery{Message: stored(b, &pubsubpb.PubsubMessage{Data: make([]byte, 1024), Attributes: map[string]string{"key": "value"}}), ID: 1, Time: 1e9}
 	body := make([]byte, 0, envelopeBytes(to, d))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -5,7 +5,7 @@ import (
 	"net/textproto"
 	"strconv"
 
-	"github.com/posthaste-io/posthaste/internal/broker"
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
@@ -18,7 +18,7 @@ var ofConnection = map[string]bool{
 
 // metadata is what an unwrapped push with metadata says in headers: the attributes under their own names, so that one called
 // Content-Type says what the body is, and where the message comes from. ok is false when an attribute cannot be a header.
-func metadata(to *target, d *broker.Delivery) (header http.Header, ok bool) {
+func metadata(to *target, d *delivery.Delivery) (header http.Header, ok bool) {
 	header = make(http.Header, 8)
 	for key, value := range wire.Attributes(d.Message) {
 		if !validName(key) || !validValue(value) {

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/posthaste-io/posthaste/internal/broker"
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/lease"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
@@ -23,7 +23,7 @@ const (
 // pump moves one subscription's messages to its endpoint.
 type pump struct {
 	service *Service
-	sub     *broker.Subscription
+	sub     *delivery.Subscription
 	pace    pace            // the pump's goroutine's
 	alarm   alarm           // the pump's goroutine's
 	posting context.Context // ends what is on its way
@@ -34,7 +34,7 @@ type pump struct {
 	mu       sync.Mutex
 	to       *target
 	moved    bool // another endpoint, for which the pace begins anew
-	taker    *broker.Taker
+	taker    *delivery.Taker
 	queue    []*post // that have no worker yet
 	workers  int     // at least as many as posts in flight, so that none waits for another
 	inflight int     // posts, those in the queue included
@@ -62,7 +62,7 @@ func (o *outcome) reason() lease.Reason {
 	return lease.PushFailed
 }
 
-func newPump(s *Service, sub *broker.Subscription, to *target, posting context.Context) *pump {
+func newPump(s *Service, sub *delivery.Subscription, to *target, posting context.Context) *pump {
 	p := &pump{service: s, sub: sub, to: to, pace: newPace(to.Retry), wake: make(chan struct{}, 1)}
 	p.posting, p.cut = context.WithCancel(posting)
 	return p
@@ -121,7 +121,7 @@ func (p *pump) run(ctx context.Context) {
 }
 
 // open attaches a taker; nil when the subscription is not pushed at the moment.
-func (p *pump) open() *broker.Taker {
+func (p *pump) open() *delivery.Taker {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	taker, err := p.sub.OpenPush(p.to.AckDeadline + leaseSlack)
@@ -133,7 +133,7 @@ func (p *pump) open() *broker.Taker {
 }
 
 // step settles what has ended, and begins or waits for more.
-func (p *pump) step(ctx context.Context, taker *broker.Taker) {
+func (p *pump) step(ctx context.Context, taker *delivery.Taker) {
 	inflight := p.settle()
 	p.mu.Lock()
 	to, bytes := p.to, p.service.bytesEach()-p.bytes
@@ -185,7 +185,7 @@ func (p *pump) sleep(ctx context.Context, wait time.Duration) {
 }
 
 // begin hands messages to workers.
-func (p *pump) begin(deliveries []broker.Delivery) {
+func (p *pump) begin(deliveries []delivery.Delivery) {
 	if len(deliveries) == 0 {
 		return
 	}

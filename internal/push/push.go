@@ -30,6 +30,7 @@ import (
 
 	"github.com/posthaste-io/posthaste/internal/broker"
 	"github.com/posthaste-io/posthaste/internal/clock"
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/limit"
 )
 
@@ -54,9 +55,9 @@ type Service struct {
 	broker    *broker.Broker
 	options   Options
 	transport *http.Transport
-	pumps     map[*broker.Subscription]*pump // by Run alone
-	running   sync.WaitGroup                 // pumps and workers
-	busy      atomic.Int64                   // pumps with posts on their way
+	pumps     map[*delivery.Subscription]*pump // by Run alone
+	running   sync.WaitGroup                   // pumps and workers
+	busy      atomic.Int64                     // pumps with posts on their way
 }
 
 // New makes a service. Run makes it work.
@@ -70,7 +71,7 @@ func New(b *broker.Broker, o Options) *Service {
 	if o.UserAgent == "" {
 		o.UserAgent = "Posthaste"
 	}
-	return &Service{broker: b, options: o, pumps: make(map[*broker.Subscription]*pump), transport: &http.Transport{
+	return &Service{broker: b, options: o, pumps: make(map[*delivery.Subscription]*pump), transport: &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSClientConfig:        &tls.Config{RootCAs: o.Roots, MinVersion: tls.VersionTLS12},
@@ -106,7 +107,7 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 // follow starts, changes or ends a subscription's pump.
-func (s *Service) follow(ctx, posting context.Context, sub *broker.Subscription) {
+func (s *Service) follow(ctx, posting context.Context, sub *delivery.Subscription) {
 	p := s.pumps[sub]
 	config, gone := sub.PushTarget()
 	if config == nil {

@@ -7,13 +7,13 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/posthaste-io/posthaste/internal/broker"
+	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
 // target is where and how a subscription's messages are pushed. It is never changed.
 type target struct {
-	*broker.PushTarget
+	*delivery.PushTarget
 	url               *url.URL
 	unwrapped, inform bool // the body is the data; with metadata in headers
 	header            http.Header
@@ -21,7 +21,7 @@ type target struct {
 }
 
 // newTarget reads a configuration.
-func newTarget(t *broker.PushTarget, userAgent string) (*target, error) {
+func newTarget(t *delivery.PushTarget, userAgent string) (*target, error) {
 	endpoint, err := url.Parse(t.Config.PushEndpoint)
 	if err != nil {
 		return nil, fmt.Errorf("push endpoint: %w", err)
@@ -64,7 +64,7 @@ type post struct {
 }
 
 // newPost copies out of a delivery what goes to the endpoint.
-func newPost(to *target, id wire.AckID, d *broker.Delivery, now int64) *post {
+func newPost(to *target, id wire.AckID, d *delivery.Delivery, now int64) *post {
 	p := &post{to: to, id: id, began: now}
 	if !to.unwrapped {
 		p.body = appendEnvelope(make([]byte, 0, envelopeBytes(to, d)), to, d)

@@ -1,4 +1,4 @@
-package broker
+package delivery
 
 import (
 	"slices"
@@ -31,7 +31,7 @@ func (s *Subscription) failed() journal {
 	if len(s.failures) == 0 {
 		return journal{}
 	}
-	at := s.broker.clock.Wall() / int64(time.Millisecond)
+	at := s.office.Clock.Wall() / int64(time.Millisecond)
 	list := make([]ledger.Failure, len(s.failures))
 	for i, f := range s.failures {
 		list[i] = ledger.Failure{Offset: engine.Offset(f.Offset), Failures: f.Failures, Reason: uint16(f.Reason),
@@ -48,7 +48,7 @@ func (s *Subscription) failed() journal {
 func (s *Subscription) record(j journal) {
 	for some := range slices.Chunk(j.failures, failuresNoteMax) {
 		note := ledger.AppendFailed(nil, s.durable.ID, j.seeks, some)
-		_ = s.broker.shard.Enqueue([]engine.Record{{Kind: engine.KindNote, Body: note}})
+		_ = s.office.Shard.Enqueue([]engine.Record{{Kind: engine.KindNote, Body: note}})
 	}
 }
 
@@ -59,8 +59,8 @@ func (s *Subscription) admitAgain(q *lease.Queue, m *reader.Message, key []byte)
 	if !failed {
 		return false
 	}
-	now := s.broker.clock.Mono()
-	past := lease.Past{Failures: f.Failures, Reason: Reason(f.Reason), NotBefore: now + int64(f.WaitLeft(s.broker.clock.Wall()))}
+	now := s.office.Clock.Mono()
+	past := lease.Past{Failures: f.Failures, Reason: Reason(f.Reason), NotBefore: now + int64(f.WaitLeft(s.office.Clock.Wall()))}
 	q.AdmitAt(now, uint64(m.Offset), uint32(len(m.Bytes)), key, past)
 	s.arm(now)
 	s.bury()

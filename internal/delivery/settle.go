@@ -1,4 +1,4 @@
-package broker
+package delivery
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/fault"
 	"github.com/posthaste-io/posthaste/internal/lease"
 	"github.com/posthaste-io/posthaste/internal/ledger"
 	"github.com/posthaste-io/posthaste/internal/wire"
@@ -34,9 +35,6 @@ const (
 	Unordered = lease.Unordered
 )
 
-// ID is the subscription's number, which ack ids carry.
-func (s *Subscription) ID() uint64 { return uint64(s.durable.ID) }
-
 // Properties are what a subscriber's library wants to know of the subscription.
 func (s *Subscription) Properties() (exactlyOnce, ordered bool) {
 	s.mu.Lock()
@@ -50,8 +48,8 @@ func (s *Subscription) Ack(ctx context.Context, ids []wire.AckID, verdicts []Ver
 	set := settlements.Get().(*settlement)
 	defer settlements.Put(set)
 	set.offsets = set.offsets[:0]
-	now := s.broker.clock.Mono()
-	s.usage.Touch(now)
+	now := s.office.Clock.Mono()
+	s.Usage.Touch(now)
 	s.mu.Lock()
 	for i := range ids {
 		v := s.ack(now, &ids[i])
@@ -78,14 +76,14 @@ func (s *Subscription) Ack(ctx context.Context, ids []wire.AckID, verdicts []Ver
 	one[0] = engine.Record{Kind: engine.KindNote, Body: set.note}
 	if wait {
 		// Whether or not the caller waits any longer, the leases have ended: the log must hear of it.
-		return unavailable(s.broker.shard.Append(context.Background(), one[:]))
+		return fault.Status(s.office.Shard.Append(context.Background(), one[:]))
 	}
-	return unavailable(s.broker.shard.Enqueue(one[:]))
+	return fault.Status(s.office.Shard.Enqueue(one[:]))
 }
 
 // ack settles one message; Done says that the log must hear of it. The caller holds s.mu.
 func (s *Subscription) ack(now int64, id *wire.AckID) lease.Verdict {
-	if id.Epoch == s.broker.Epoch() {
+	if id.Epoch == s.office.epoch() {
 		if s.queue == nil {
 			return lease.Unknown
 		}
@@ -103,7 +101,7 @@ func (s *Subscription) ack(now int64, id *wire.AckID) lease.Verdict {
 // waits must not be told so earlier. Saying it to the log twice does no harm. The caller holds s.mu.
 func (s *Subscription) unsettled(id *wire.AckID, v Verdict) bool {
 	off := engine.Offset(id.Offset)
-	return v == lease.Unknown && id.Epoch == s.broker.Epoch() && !s.terms.rules.ExactlyOnce && off < s.cursor && !s.durable.Acked(off) &&
+	return v == lease.Unknown && id.Epoch == s.office.epoch() && !s.terms.rules.ExactlyOnce && off < s.cursor && !s.durable.Acked(off) &&
 		s.valid(lease.Handle{Slot: id.Slot, Turn: id.Turn})
 }
 
@@ -122,7 +120,7 @@ func (s *Subscription) modifyAll(ids []wire.AckID, verdicts []Verdict, deadline 
 
 // modifyLocked is modifyAll under the lock; it returns what is for record.
 func (s *Subscription) modifyLocked(ids []wire.AckID, verdicts []Verdict, deadline time.Duration, why Reason) (failed journal) {
-	now := s.broker.clock.Mono()
+	now := s.office.Clock.Mono()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range ids {
@@ -143,7 +141,7 @@ func (s *Subscription) modifyLocked(ids []wire.AckID, verdicts []Verdict, deadli
 
 // modify changes one deadline. The caller holds s.mu.
 func (s *Subscription) modify(now int64, id *wire.AckID, deadline time.Duration, why Reason) lease.Verdict {
-	if id.Epoch != s.broker.Epoch() || s.queue == nil {
+	if id.Epoch != s.office.epoch() || s.queue == nil {
 		return lease.Unknown
 	}
 	h := lease.Handle{Slot: id.Slot, Turn: id.Turn}
@@ -182,7 +180,7 @@ func (s *Subscription) arm(now int64) {
 	s.wakeAt = at
 	wait := time.Duration(max(0, at-now))
 	if s.timer == nil {
-		s.timer = s.broker.clock.AfterFunc(wait, s.expire)
+		s.timer = s.office.Clock.AfterFunc(wait, s.expire)
 		return
 	}
 	s.timer.Reset(wait)
@@ -199,7 +197,7 @@ func (s *Subscription) expireLocked() (failed journal) {
 	if s.queue == nil {
 		return journal{}
 	}
-	now := s.broker.clock.Mono()
+	now := s.office.Clock.Mono()
 	s.queue.Expire(now)
 	failed = s.failed()
 	s.arm(now)
@@ -208,22 +206,4 @@ func (s *Subscription) expireLocked() (failed journal) {
 		s.bell.Ring(s.queue.Ready())
 	}
 	return failed
-}
-
-// end makes every taker's next Take, and the one that waits, fail with err.
-func (s *Subscription) end(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ended = err
-	if s.terms.push != nil {
-		s.broker.pushes.Add(s)
-	}
-	s.wakeAll()
-}
-
-// wakeAll makes every taker look at the subscription anew. The caller holds s.mu.
-func (s *Subscription) wakeAll() {
-	for _, t := range s.takers {
-		t.Kick()
-	}
 }

@@ -1,4 +1,4 @@
-package broker
+package delivery
 
 import (
 	"context"
@@ -79,14 +79,14 @@ func (s *Subscription) tell(runs int) error {
 	one := records.Get().(*[1]engine.Record)
 	defer records.Put(one)
 	one[0] = engine.Record{Kind: engine.KindNote, Body: n.body}
-	return s.broker.shard.Enqueue(one[:])
+	return s.office.Shard.Enqueue(one[:])
 }
 
-// passOver moves every filtered subscription to the next message that it wants, as far as a sweep allows, and tells the log.
-func (b *Broker) passOver(ctx context.Context) {
-	r := reader.Reader{Shard: b.shard}
+// PassOver moves filtered subscriptions to the next message that each wants, as far as a sweep allows, and tells the log. It changes the
+// list.
+func (o *Office) PassOver(ctx context.Context, list []*Subscription) {
+	r := reader.Reader{Shard: o.Shard}
 	defer r.Release()
-	list := b.filtered()
 	for left := sweepMessagesMax; left > 0 && len(list) > 0; {
 		list = slices.DeleteFunc(list, func(s *Subscription) bool {
 			if left <= 0 {
@@ -98,24 +98,11 @@ func (b *Broker) passOver(ctx context.Context) {
 				err = s.tell(1)
 			}
 			if err != nil && ctx.Err() == nil {
-				b.logger.Error("filter", "subscription", s.durable.Name, "error", err)
+				o.Logger.Error("filter", "subscription", s.durable.Name, "error", err)
 			}
 			return err != nil || !more
 		})
 	}
-}
-
-// filtered lists the subscriptions that have a filter and something to pass over, perhaps, or to tell.
-func (b *Broker) filtered() []*Subscription {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	var list []*Subscription
-	for _, s := range b.subByID {
-		if s.filters {
-			list = append(list, s)
-		}
-	}
-	return list
 }
 
 // passOver does so for one subscription, for a while. It returns how much it passed over, as unwanted counts it; more says that it is
@@ -133,4 +120,39 @@ func (s *Subscription) passOver(ctx context.Context, r *reader.Reader) (passed i
 	_, u.known, err = s.upcoming(ctx, r)
 	u.wanted = s.cursor
 	return u.counted, err == nil && u.enough(), err
+}
+
+// ShutOut acknowledges what the subscription's filter does not want of its whole backlog, durably: another subscription may seek to a
+// snapshot of it, and is not to get that either. The caller sees to it that it is not moved meanwhile.
+func (s *Subscription) ShutOut(ctx context.Context) error {
+	if !s.filters {
+		return nil
+	}
+	s.mu.Lock()
+	wanted, seeks := s.terms.filter, s.seeks
+	s.mu.Unlock()
+	r := reader.Reader{Shard: s.office.Shard, Topic: s.durable.Topic.ID}
+	defer r.Release()
+	var passed unwanted
+	for off, end := s.durable.Floor(), s.durable.Topic.End(); off < end; off = s.durable.NextOpen(off + 1) {
+		m, found, err := r.At(ctx, off)
+		if err != nil {
+			return err
+		}
+		if !found || m.Offset >= end {
+			break
+		}
+		if off = m.Offset; !wanted.Match(m.Bytes) && !s.durable.Acked(off) {
+			passed.add(&m)
+		}
+		r.Relieve()
+	}
+	var notes []engine.Record
+	for some := range slices.Chunk(passed.runs, unwantedRunsMax) {
+		notes = append(notes, engine.Record{Kind: engine.KindNote, Body: ledger.AppendAckedRuns(nil, s.durable.ID, seeks, some)})
+	}
+	if len(notes) == 0 {
+		return nil
+	}
+	return s.office.Shard.Append(ctx, notes)
 }

@@ -1,4 +1,4 @@
-package broker
+package delivery
 
 import (
 	"context"
@@ -14,7 +14,6 @@ import (
 	"github.com/posthaste-io/posthaste/internal/lease"
 	"github.com/posthaste-io/posthaste/internal/reader"
 	"github.com/posthaste-io/posthaste/internal/transform"
-	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
 // Delivery is one message on its way to a subscriber.
@@ -64,7 +63,7 @@ func (s *Subscription) OpenPull() (*Taker, error) {
 }
 
 func (s *Subscription) newTaker() *Taker {
-	return &Taker{sub: s, sleep: bell.NewTaker(), reader: reader.Reader{Shard: s.broker.shard, Topic: s.durable.Topic.ID}}
+	return &Taker{sub: s, sleep: bell.NewTaker(), reader: reader.Reader{Shard: s.office.Shard, Topic: s.durable.Topic.ID}}
 }
 
 func (s *Subscription) attach(t *Taker) error {
@@ -80,6 +79,24 @@ func (s *Subscription) attach(t *Taker) error {
 	return nil
 }
 
+// enter attaches a taker whose presence is use of the subscription, until it leaves.
+func (t *Taker) enter() error {
+	if err := t.sub.attach(t); err != nil {
+		return err
+	}
+	t.present = true
+	t.sub.Usage.Enter()
+	return nil
+}
+
+// exit says that a taker leaves.
+func (t *Taker) exit() {
+	if t.present {
+		t.present = false
+		t.sub.Usage.Exit(t.sub.office.Clock.Mono())
+	}
+}
+
 // refusal says why the taker may not take from the subscription now. The caller holds the subscription's lock.
 func (t *Taker) refusal() error {
 	s := t.sub
@@ -87,7 +104,7 @@ func (t *Taker) refusal() error {
 	case s.ended != nil:
 		return s.ended
 	case s.terms.detached:
-		return errDetached
+		return ErrDetached
 	case t.push != (s.terms.push != nil):
 		return status.Error(codes.FailedPrecondition, "This method is not supported for this subscription type.")
 	}
@@ -134,7 +151,7 @@ func (t *Taker) leave(broken bool) {
 	drop := func(other *Taker) bool { return other == t }
 	s.takers = slices.DeleteFunc(s.takers, drop)
 	s.starved = slices.DeleteFunc(s.starved, drop)
-	returned, now := 0, s.broker.clock.Mono()
+	returned, now := 0, s.office.Clock.Mono()
 	var failed journal
 	switch {
 	case t.holder == 0: // what it took stays out
@@ -289,7 +306,7 @@ func (t *Taker) exhausted(q *lease.Queue) bool {
 // waiting is about how many messages could be taken at once. The caller holds s.mu.
 func (s *Subscription) waiting() int {
 	fresh := 0
-	if end := s.topic.durable.End(); end > s.cursor {
+	if end := s.durable.Topic.End(); end > s.cursor {
 		fresh = int(min(uint64(end-s.cursor), math.MaxInt32))
 	}
 	return fresh + s.queue.Ready()
@@ -304,7 +321,7 @@ func (s *Subscription) share() int {
 // takeShare leases the taker's share to it, at most max messages and about bytesMax bytes. The caller holds s.mu.
 func (t *Taker) takeShare(ctx context.Context, q *lease.Queue, max int, bytesMax int64) error {
 	s := t.sub
-	now := s.broker.clock.Mono()
+	now := s.office.Clock.Mono()
 	deadline := t.deadline
 	if deadline == 0 {
 		deadline = s.terms.deadline
@@ -365,63 +382,4 @@ func (t *Taker) allowance(q *lease.Queue, count int) (messages int, bytes int64)
 		bytes = t.credit.BytesMax - heldBytes
 	}
 	return count, bytes
-}
-
-// dropped says whether a message that is offered again has been dropped meanwhile.
-func (s *Subscription) dropped(l *lease.Lease) bool {
-	return l.Attempt > 1 && s.durable.Acked(engine.Offset(l.Offset))
-}
-
-// aheadMessagesMax bounds how many messages may have been read from the log and wait for their turn behind their ordering key.
-const aheadMessagesMax = 100_000
-
-// admit reads the next message of the log into the line of those ready to be taken; false when there is none, or enough wait
-// already. The caller holds s.mu.
-func (s *Subscription) admit(ctx context.Context, q *lease.Queue, r *reader.Reader) (bool, error) {
-	if ahead, _ := q.Ahead(); ahead >= aheadMessagesMax || !s.terms.rules.Ordered && q.Ready() > 0 {
-		return false, nil
-	}
-	m, found, err := s.upcoming(ctx, r)
-	if err != nil || !found {
-		return false, err
-	}
-	var key []byte
-	if s.terms.rules.Ordered {
-		key = wire.OrderingKey(m.Bytes)
-	}
-	if m.Offset >= s.recovered || !s.admitAgain(q, &m, key) {
-		q.Admit(uint64(m.Offset), uint32(len(m.Bytes)), key)
-	}
-	s.cursor = m.Offset + 1
-	return true, nil
-}
-
-// upcoming finds the next message to be admitted and moves the cursor to it; false when there is none, or when more than enough were
-// passed over on the way. The caller holds s.mu.
-func (s *Subscription) upcoming(ctx context.Context, r *reader.Reader) (reader.Message, bool, error) {
-	for end := s.topic.durable.End(); ; {
-		if s.cursor < s.recovered {
-			s.cursor = s.durable.NextOpen(s.cursor)
-		}
-		if s.cursor >= end {
-			return reader.Message{}, false, nil
-		}
-		m, found, err := r.At(ctx, s.cursor)
-		if err != nil || !found || m.Offset >= end {
-			return reader.Message{}, false, err
-		}
-		if m.Offset > s.cursor && m.Offset < s.recovered && s.durable.Acked(m.Offset) {
-			s.cursor = m.Offset // behind a hole in the log; look again
-			continue
-		}
-		s.cursor = m.Offset
-		if s.terms.filter == nil || s.terms.filter.Match(m.Bytes) {
-			return m, true, nil
-		}
-		s.unwanted.add(&m)
-		s.cursor = m.Offset + 1
-		if s.unwanted.enough() {
-			return reader.Message{}, false, nil
-		}
-	}
 }

@@ -1,7 +1,6 @@
-package broker
+package delivery
 
 import (
-	"context"
 	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
@@ -58,10 +57,4 @@ func pushBackoff(c *pubsubpb.Subscription, t *terms) {
 	if t.push != nil && c.RetryPolicy == nil {
 		t.rules.BackoffMin, t.rules.BackoffMax = limit.PushBackoffMin, limit.PushBackoffMax
 	}
-}
-
-// PushChanges waits until there are subscriptions that are pushed, were pushed, or are pushed otherwise than before, and gives those that
-// it has not given since they last changed: at first all that are pushed. One caller at a time. It fails when ctx ends.
-func (b *Broker) PushChanges(ctx context.Context) ([]*Subscription, error) {
-	return b.pushes.Wait(ctx)
 }

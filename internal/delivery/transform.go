@@ -1,4 +1,4 @@
-package broker
+package delivery
 
 import (
 	"context"
@@ -26,14 +26,14 @@ func (t *Taker) transformed(ctx context.Context, bytesMax int64, err error) ([]D
 		in[i] = transform.Input{Message: d.Message, ID: d.ID, Time: d.Time}
 	}
 	_, ordered := s.Properties()
-	out, err := transform.Deliver(ctx, s.broker.runner, t.chain, in, transform.Delivery{Ordered: ordered, BytesMax: bytesMax, Now: s.broker.clock.Mono})
+	out, err := transform.Deliver(ctx, s.office.Transforms, t.chain, in, transform.Delivery{Ordered: ordered, BytesMax: bytesMax, Now: s.office.Clock.Mono})
 	s.record(s.giveBack(t.out, out))
 	var dropped []wire.AckID
 	kept := t.out[:0]
 	for i, o := range out {
 		d := t.out[i]
 		if o.Dropped {
-			dropped = append(dropped, wire.AckID{Epoch: s.broker.Epoch(), Subscription: s.ID(), Offset: uint64(d.Offset), Slot: d.Handle.Slot, Turn: d.Handle.Turn})
+			dropped = append(dropped, wire.AckID{Epoch: s.office.epoch(), Subscription: s.ID(), Offset: uint64(d.Offset), Slot: d.Handle.Slot, Turn: d.Handle.Turn})
 		} else if d.Message = o.Message; o.Failure == "" {
 			kept = append(kept, d)
 		}
@@ -51,7 +51,7 @@ func (t *Taker) transformed(ctx context.Context, bytesMax int64, err error) ([]D
 // giveBack nacks what failed to be transformed, and returns what has no outcome as if it had never been taken. The first failure of an
 // ordering key ends the leases of the key's later messages.
 func (s *Subscription) giveBack(taken []Delivery, out []transform.Outcome) journal {
-	now := s.broker.clock.Mono()
+	now := s.office.Clock.Mono()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.queue == nil {
