@@ -11,10 +11,11 @@
 //     records only.
 //  2. The engine's, which applies durable records. For those that every message makes, published and acknowledged, it never waits for
 //     Subscription.mu: it rings the bell instead. Only a change of the subscription itself (Read, Rewind, Detach, Delete) takes the lock.
+//     Such changes come in the order of the log, after the ledger has taken them in.
 //  3. The forwarder, which exists while the subscription has dead letters, and the timer of deadlines.
 //
-// Lock order: the owner's locks before Subscription.mu before those of the bell, of the ledger and of Office.pushes. Nobody waits for the log with
-// Subscription.mu held, except for a read; and [Topics] is called without it.
+// Lock order: the owner's locks before Subscription.mu before those of the bell, of the ledger and of Office.pushes. Nobody who holds
+// Subscription.mu waits for the log, except for a read, or calls [Topics].
 package delivery
 
 import (
