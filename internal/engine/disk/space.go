@@ -13,8 +13,8 @@ import (
 //  1. Blocks are refused first, while the reserve is still free: ErrFull.
 //  2. Notes go on, into the active segment and the one that is ready, whose blocks on disk are set aside already, and then into
 //     segments that get smaller and smaller.
-//  3. A part of the reserve, with room for two checkpoints, is left to these, to compaction and to the next start: that is what frees
-//     space again.
+//  3. A quarter of the reserve, with room for a checkpoint at least, is left to these, to compaction and to the next start: that is what
+//     frees space again.
 //
 // The state is looked at again and again, so refusing ends by itself.
 
@@ -26,7 +26,10 @@ func (s *shard) reserve() int64 { return s.options.FreeReserveBytes + 2*s.checkp
 
 // setAside is the part of the reserve that only what frees space may use. The oldest of two checkpoints goes when a third is there, and
 // that may have grown since the last was measured.
-func (s *shard) setAside() int64 { return s.options.FreeReserveBytes/4 + 2*s.checkpointBytes.Load() }
+func (s *shard) setAside() int64 {
+	checkpoint := s.checkpointBytes.Load()
+	return max(s.reserve()/4, checkpoint+checkpoint/4)
+}
 
 // watchSpace decides whether blocks are taken.
 func (s *shard) watchSpace() {
