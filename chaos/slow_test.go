@@ -3,9 +3,6 @@ package chaos
 import (
 	"context"
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,8 +13,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
-
-	"github.com/posthaste-io/posthaste/chaos/process"
 )
 
 const (
@@ -70,7 +65,7 @@ func TestSlowConsumer(t *testing.T) {
 		}
 		rate := r.window(t)
 		best[slow] = max(best[slow], rate)
-		most = max(most, residentMiB(t, b))
+		most = max(most, statusMiB(t, b, "VmRSS:"))
 		t.Logf("window %d: slow subscriber %-5v %6.1f MB/s, %d MiB of memory at most", n, slow, rate, most)
 		if slow {
 			if _, err := r.DeleteSubscription(t.Context(), &pb.DeleteSubscriptionRequest{Subscription: slowName}); err != nil {
@@ -152,22 +147,4 @@ func (r *slowRun) window(t *testing.T) float64 {
 	case <-t.Context().Done():
 	}
 	return float64(r.received.Load()-before) / time.Since(began).Seconds() / 1e6
-}
-
-// residentMiB is the broker's memory.
-func residentMiB(t *testing.T, b *process.Broker) int {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.Pid()))
-	if os.IsNotExist(err) {
-		return 0 // not on this system
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(text), "VmRSS:")
-	kib, err := strconv.Atoi(strings.Fields(rest)[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return kib >> 10
 }
