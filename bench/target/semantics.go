@@ -116,15 +116,18 @@ func (r *run) rollback(ctx context.Context) error {
 func (r *run) poison(ctx context.Context) error {
 	text := fmt.Sprintf("end to end as T3, 1 message in %d fails %d times and is dead", poisonEvery, poisonAttempts)
 	sick, healthy := &result{work: text}, &result{work: "end to end as T3, dead letter policy, nothing fails"}
+	note := ""
 	err := r.with(ctx, r.openBroker, func(broker *server) error {
 		for range r.options.Rounds {
 			for _, turn := range []struct {
 				into  *result
 				every uint64
 			}{{healthy, 0}, {sick, poisonEvery}} {
-				if err := r.poisonTurn(ctx, broker, turn.every, turn.into); err != nil {
+				end, err := r.poisonTurn(ctx, broker, turn.every, turn.into)
+				if err != nil {
 					return err
 				}
+				note = drainText(end) // redeliveries are duplicates
 			}
 		}
 		return nil
@@ -135,18 +138,19 @@ func (r *run) poison(ctx context.Context) error {
 	r.keep("healthy", healthy, "msg/s")
 	r.keep("poison", sick, "msg/s")
 	r.add(report.Row{ID: "poison", Work: text, Measured: sick.rate("msg/s"), Yardstick: "without", Against: r.against("healthy", "msg/s"),
-		Bar: report.Bar{Bound: report.AtLeast, Ratio: true, Limit: poisonBar}})
+		Bar: report.Bar{Bound: report.AtLeast, Ratio: true, Limit: poisonBar}, Note: "the last round: " + note})
 	return nil
 }
 
 // poisonTurn is one round; it ends when the last dead letter has come to the dead letter topic's subscription.
-func (r *run) poisonTurn(ctx context.Context, broker *server, every uint64, into *result) error {
-	return r.withSubscriptions(ctx, broker, 1, nil, func(deadLetterTopic string, deadLetters []string) error {
+func (r *run) poisonTurn(ctx context.Context, broker *server, every uint64, into *result) (end *load.EndToEndResult, err error) {
+	err = r.withSubscriptions(ctx, broker, 1, nil, func(deadLetterTopic string, deadLetters []string) error {
 		configure := func(s *pubsubpb.Subscription) {
 			s.DeadLetterPolicy = &pubsubpb.DeadLetterPolicy{DeadLetterTopic: deadLetterTopic, MaxDeliveryAttempts: poisonAttempts}
 		}
 		return r.withSubscriptions(ctx, broker, 1, configure, func(topic string, subscriptions []string) error {
-			m, _, err := r.deliver(ctx, broker, load.EndToEndWork{Topic: topic, Subscriptions: subscriptions, Streams: endToEndStreams, Shape: batchShape,
+			var m *result
+			m, end, err = r.deliver(ctx, broker, load.EndToEndWork{Topic: topic, Subscriptions: subscriptions, Streams: endToEndStreams, Shape: batchShape,
 				Duration: r.options.duration() / time.Duration(r.options.Rounds), PoisonEvery: every, DeadLetters: deadLetters[0]}, into.work)
 			if err != nil {
 				return err
@@ -155,4 +159,5 @@ func (r *run) poisonTurn(ctx context.Context, broker *server, every uint64, into
 			return nil
 		})
 	})
+	return end, err
 }

@@ -3,6 +3,7 @@ package lease
 import (
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -399,7 +400,7 @@ func (m *model) delay(msg *message, atLeast time.Duration) {
 }
 
 func (m *model) expire() {
-	count := m.q.Expire(m.now)
+	count := m.q.Expire(m.now, math.MaxInt)
 	m.note("Expire: %d", count)
 	want := 0
 	var due []*message

@@ -66,11 +66,11 @@ func TestUnackedMessageComesBackAtItsDeadlineAndNotBefore(t *testing.T) {
 	admit(q, "")
 	takeAll(q, 0, 0)
 	for now := int64(0); now < 10*second; now += wheel.Tick / 3 {
-		if n := q.Expire(now); n != 0 || q.Has(0) {
+		if n := q.Expire(now, math.MaxInt); n != 0 || q.Has(0) {
 			t.Fatalf("back at %v", time.Duration(now))
 		}
 	}
-	if n := q.Expire(10*second + 100e6); n != 1 {
+	if n := q.Expire(10*second+100e6, math.MaxInt); n != 1 {
 		t.Fatalf("not back 100 ms after its deadline")
 	}
 	again := takeAll(q, 11*second, 0)
@@ -247,11 +247,11 @@ func TestBackoffHoldsBackTheKeyAndNoOther(t *testing.T) {
 	if q.Outstanding() != 1 || q.Waiting() != 1 {
 		t.Fatalf("%d out, %d waiting", q.Outstanding(), q.Waiting())
 	}
-	q.Expire(19 * second)
+	q.Expire(19*second, math.MaxInt)
 	if q.Has(h) {
 		wantOffsets(t, takeAll(q, 19*second, h), 2) // its lease ran out; the key waits
 	}
-	q.Expire(23 * second)
+	q.Expire(23*second, math.MaxInt)
 	wantOffsets(t, takeAll(q, 23*second, h), 0, 1)
 }
 
@@ -270,7 +270,7 @@ func TestBackoffDoublesUpToItsMaximum(t *testing.T) {
 			t.Fatalf("failure %d: waits %v, want %d s", n+1, time.Duration(wait), want)
 		}
 		now = at + wheel.Tick
-		q.Expire(now)
+		q.Expire(now, math.MaxInt)
 	}
 }
 
@@ -283,11 +283,11 @@ func TestDelayedMessageWaits(t *testing.T) {
 	if leases := takeAll(q, 0, h); leases[0].Attempt != 4 || len(leases) != 1 || leases[0].Offset != 2 {
 		t.Fatalf("took %+v", leases)
 	}
-	q.Expire(4 * second)
+	q.Expire(4*second, math.MaxInt)
 	if q.Has(h) {
 		t.Fatal("not waiting")
 	}
-	q.Expire(5*second + wheel.Tick)
+	q.Expire(5*second+wheel.Tick, math.MaxInt)
 	wantOffsets(t, takeAll(q, 6*second, h), 0, 1)
 }
 
@@ -300,7 +300,7 @@ func TestExactlyOnceTakesTheNewestUnexpiredHandleOnly(t *testing.T) {
 		wantVerdict(t, verb(20*second, old.Handle, 0), Expired) // at the deadline, noticed by nobody yet
 	}
 	wantVerdict(t, q.Extend(20*second, old.Handle, 0, 30*second), Expired)
-	q.Expire(21 * second)
+	q.Expire(21*second, math.MaxInt)
 	wantVerdict(t, q.Ack(21*second, old.Handle, 0), Expired)
 	l, _ := q.Take(21*second, 0, unlimited, 30*second)
 	for _, verb := range []func(int64, Handle, uint64) Verdict{q.Ack, q.Nack} {
@@ -312,9 +312,13 @@ func TestExactlyOnceTakesTheNewestUnexpiredHandleOnly(t *testing.T) {
 
 func TestWithoutExactlyOnceALateAckCounts(t *testing.T) {
 	for name, late := range map[string]func(*Queue, Lease) int64{
-		"past the deadline":       func(q *Queue, l Lease) int64 { return 11 * second },
-		"back in line":            func(q *Queue, l Lease) int64 { q.Expire(11 * second); return 11 * second },
-		"given to another":        func(q *Queue, l Lease) int64 { q.Expire(11 * second); takeAll(q, 11*second, 0); return 12 * second },
+		"past the deadline": func(q *Queue, l Lease) int64 { return 11 * second },
+		"back in line":      func(q *Queue, l Lease) int64 { q.Expire(11*second, math.MaxInt); return 11 * second },
+		"given to another": func(q *Queue, l Lease) int64 {
+			q.Expire(11*second, math.MaxInt)
+			takeAll(q, 11*second, 0)
+			return 12 * second
+		},
 		"nacked and then thought": func(q *Queue, l Lease) int64 { q.Nack(0, l.Handle, l.Offset); return 0 },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -353,7 +357,7 @@ func TestDeadLettersOfAKeyComeInOrder(t *testing.T) {
 	if _, _, ok := q.Dead(); ok {
 		t.Fatal("a dead message before its predecessor is settled")
 	}
-	q.Expire(11 * second)
+	q.Expire(11*second, math.MaxInt)
 	for _, want := range []uint64{0, 3} { // 0 and 3 expired
 		l, why, ok := q.Dead()
 		if !ok || l.Offset != want || why != DeadlineExpired || l.Attempt != 1 {
@@ -386,7 +390,7 @@ func TestFailedForwardIsDeliveredAgain(t *testing.T) {
 	if !q.ForwardFailed(0, d.Handle, 7, 0) || q.Has(0) {
 		t.Fatal("back at once")
 	}
-	q.Expire(2 * second)
+	q.Expire(2*second, math.MaxInt)
 	if l, ok := q.Take(2*second, 0, unlimited, 3*second); !ok || l.Attempt != 3 {
 		t.Fatalf("took %+v, %v", l, ok)
 	}
@@ -397,7 +401,7 @@ func TestFailuresAreKeptForTheLog(t *testing.T) {
 	admit(q, "", "")
 	leases := takeAll(q, 0, 0)
 	q.Nack(0, leases[0].Handle, 0)
-	q.Expire(11 * second)
+	q.Expire(11*second, math.MaxInt)
 	if got, want := q.Failures(nil), []Failure{{Offset: 0, Failures: 1}, {Offset: 1, Failures: 1, Reason: DeadlineExpired}}; !slices.Equal(got, want) {
 		t.Fatalf("failures %v, want %v", got, want)
 	}

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -20,11 +21,11 @@ func TestARejectedMessageWaitsWithoutABackoffToo(t *testing.T) {
 		if v := q.Reject(0, l.Handle, 7, int64(c.least)); v != Done {
 			t.Fatalf("rejected: %v", v)
 		}
-		q.Expire(int64(c.wait) - int64(100*time.Millisecond))
+		q.Expire(int64(c.wait)-int64(100*time.Millisecond), math.MaxInt)
 		if q.Ready() != 0 {
 			t.Errorf("backoff %v, least %v: ready before %v", c.backoff, c.least, c.wait)
 		}
-		q.Expire(int64(c.wait) + int64(100*time.Millisecond))
+		q.Expire(int64(c.wait)+int64(100*time.Millisecond), math.MaxInt)
 		l, ok := q.Take(int64(c.wait), h, 1000, int64(time.Hour))
 		if !ok || l.Attempt != 2 {
 			t.Errorf("backoff %v, least %v: taken again %v, attempt %d", c.backoff, c.least, ok, l.Attempt)

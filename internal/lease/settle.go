@@ -1,6 +1,10 @@
 package lease
 
-import "time"
+import (
+	"time"
+
+	"github.com/posthaste-io/posthaste/internal/wheel"
+)
 
 // Ack says that a message is done. Without ExactlyOnce any handle of it will do, as long as the queue has the message; what the queue
 // does not have may be acknowledged elsewhere.
@@ -121,17 +125,20 @@ func (q *Queue) valid(now int64, h Handle, e *entry) Verdict {
 	return Done
 }
 
-// Expire deals with every lease whose deadline has passed, and lets go what has waited long enough. It returns how many of both.
-func (q *Queue) Expire(now int64) int {
+// Expire deals with leases whose deadline has passed, and lets go what has waited long enough. It returns how many of both. Of very many
+// it deals with some: it looks at no more than most, and Next then says that it should be called again at once. What comes later in that
+// case of what ends at one time is in no order, but for ordering keys.
+func (q *Queue) Expire(now int64, most int) int {
 	q.batch = q.batch[:0]
-	for slot, ok := q.wheel.Due(now); ok; slot, ok = q.wheel.Due(now) {
+	for slot, ok := q.wheel.Due(now, &most); ok; slot, ok = q.wheel.Due(now, &most) {
 		q.batch = append(q.batch, slot)
 	}
 	q.sortBatch()
 	for _, slot := range q.batch {
 		switch e := q.entries.at(slot); e.state {
 		case out:
-			q.fail(now, slot, e, DeadlineExpired)
+			first := q.firstExpired(now, slot)
+			q.fail(now, first, q.entries.at(first), DeadlineExpired)
 		case waiting:
 			q.become(e, behind)
 			q.offer(slot, e)
@@ -139,6 +146,21 @@ func (q *Queue) Expire(now int64) int {
 		}
 	}
 	return len(q.batch)
+}
+
+// firstExpired is the message whose failure takes this one, whose lease is over, along: the earliest before it in its key's chain up to
+// which all leases are over. The wheel may not have come to that one yet.
+func (q *Queue) firstExpired(now int64, slot uint32) uint32 {
+	for {
+		before := q.entries.at(slot).keyPrev
+		if before == 0 || q.entries.at(before).state != out {
+			return slot
+		}
+		if deadline, set := q.wheel.At(before); set && deadline/wheel.Tick >= now/wheel.Tick {
+			return slot
+		}
+		slot = before
+	}
 }
 
 // fail counts a failure and decides what becomes of the message.

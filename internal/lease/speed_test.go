@@ -2,6 +2,7 @@ package lease
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"time"
 )
@@ -44,7 +45,7 @@ func (f *flow) move() {
 	f.next++
 	f.now += 1000
 	if f.next%1000 == 0 {
-		f.q.Expire(f.now)
+		f.q.Expire(f.now, math.MaxInt)
 	}
 }
 
@@ -78,7 +79,7 @@ func TestFailureAllocatesNothingOnceWarm(t *testing.T) {
 			}
 		}
 		now += 10 * second
-		q.Expire(now)
+		q.Expire(now, math.MaxInt)
 		q.Leave(now, h)
 		h = q.Join()
 	}
@@ -127,7 +128,7 @@ func BenchmarkExpire(b *testing.B) {
 		deadline := now + second + int64(i)*7919%(9*second)
 		if _, ok := q.Take(now, 0, unlimited, deadline); !ok {
 			now += 11 * second
-			q.Expire(now)
+			q.Expire(now, math.MaxInt)
 		}
 	}
 }

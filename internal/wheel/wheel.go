@@ -99,8 +99,9 @@ func (w *Wheel) At(item uint32) (at int64, ok bool) {
 }
 
 // Due takes out one item that is due, earlier ticks first, in no order within a tick. Call it until ok is false; items may be set and
-// cleared in between.
-func (w *Wheel) Due(now int64) (item uint32, ok bool) {
+// cleared in between. It counts left down by each item that it looks at, and gives up at 0: what it has not come to then is what Next
+// gives, and another call goes on there.
+func (w *Wheel) Due(now int64, left *int) (item uint32, ok bool) {
 	end := now >> tickBits // ticks before this one are over
 	if w.count == 0 {
 		return 0, false
@@ -108,7 +109,7 @@ func (w *Wheel) Due(now int64) (item uint32, ok bool) {
 	if behind := end - int64(len(w.heads)); w.cursor < behind {
 		w.cursor = behind // after a long pause all slots are over: one round meets each item once
 	}
-	for w.cursor < end {
+	for ; w.cursor < end && *left > 0; *left-- {
 		ahead := w.firstBusy()
 		if w.cursor+ahead >= end {
 			w.cursor = end
@@ -121,6 +122,7 @@ func (w *Wheel) Due(now int64) (item uint32, ok bool) {
 		if n.at>>tickBits < end {
 			n.prev = 0
 			w.count--
+			*left--
 			return item, true
 		}
 		w.link(item, n) // its time was moved, or it was parked: its tick is after the cursor's, so this ends

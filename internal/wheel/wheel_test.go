@@ -45,10 +45,16 @@ func TestItemsAreDueWhenTheirTickIsOver(t *testing.T) {
 	}
 }
 
+// due is Due without a bound.
+func due(w *Wheel, now int64) (item uint32, ok bool) {
+	left := math.MaxInt
+	return w.Due(now, &left)
+}
+
 // verifyDue takes out what is due and compares.
 func verifyDue(t *testing.T, w *Wheel, model map[uint32]int64, now int64) {
 	t.Helper()
-	for item, ok := w.Due(now); ok; item, ok = w.Due(now) {
+	for item, ok := due(w, now); ok; item, ok = due(w, now) {
 		at, set := model[item]
 		if !set || at > now || at>>tickBits >= now>>tickBits {
 			t.Fatalf("at %d item %d is due, which is set: %v, for %d", now, item, set, at)
@@ -88,7 +94,7 @@ func TestEmptyWheelCostsNothing(t *testing.T) {
 	if _, ok := w.Next(); ok {
 		t.Error("something is next")
 	}
-	if _, ok := w.Due(math.MaxInt64); ok {
+	if _, ok := due(&w, math.MaxInt64); ok {
 		t.Error("something is due")
 	}
 	w.Clear(5)
@@ -102,7 +108,7 @@ func TestEmptyWheelCostsNothing(t *testing.T) {
 func TestNextDoesNotWakeForNothing(t *testing.T) {
 	var w Wheel
 	w.Set(0, 1, Tick)
-	if item, ok := w.Due(10 * Tick); !ok || item != 1 {
+	if item, ok := due(&w, 10*Tick); !ok || item != 1 {
 		t.Fatalf("item %d, %v", item, ok)
 	}
 	const now = 1_000_000 * Tick
@@ -123,7 +129,7 @@ func TestFarItemIsLookedAtOncePerHorizon(t *testing.T) {
 			t.Fatal("lost")
 		}
 		looks++
-		if _, due := w.Due(at); due {
+		if _, due := due(&w, at); due {
 			if at < 600e9 || at > 600e9+Tick {
 				t.Fatalf("due at %d", at)
 			}
@@ -153,7 +159,7 @@ func TestNothingIsAllocatedOnceWarm(t *testing.T) {
 			w.Clear(item + 1)
 		}
 		for now += 30e9; ; {
-			if _, ok := w.Due(now); !ok {
+			if _, ok := due(&w, now); !ok {
 				return
 			}
 		}
@@ -184,8 +190,43 @@ func BenchmarkExtend(b *testing.B) {
 		now := int64(i) * 10_000 // 10,000 items every 100 ms
 		w.Set(now, uint32(i)%items, now+10e9)
 		if i%items == 0 {
-			for _, ok := w.Due(now); ok; _, ok = w.Due(now) {
+			for _, ok := due(&w, now); ok; _, ok = due(&w, now) {
 			}
 		}
+	}
+}
+
+func TestDueLooksAtNoMoreThanItMayAndGoesOnThere(t *testing.T) {
+	var w Wheel
+	const items, moved, most = 100, 40, 16
+	for i := range uint32(items) {
+		w.Set(0, i, Tick)
+	}
+	for i := range uint32(moved) {
+		w.Set(0, i, 100*Tick) // they stay where they are until somebody looks
+	}
+	seen := map[uint32]bool{}
+	now := 3 * Tick
+	for calls := 0; len(seen) < items-moved; calls++ {
+		if at, ok := w.Next(); !ok || at > now {
+			t.Fatalf("Next is %d, %v, with %d items due", at, ok, items-moved-len(seen))
+		}
+		left := most
+		before := len(seen)
+		for item, ok := w.Due(now, &left); ok; item, ok = w.Due(now, &left) {
+			if item < moved || seen[item] {
+				t.Fatalf("item %d is due", item)
+			}
+			seen[item] = true
+		}
+		if left != 0 && len(seen) < items-moved || len(seen)-before > most || calls > items/most {
+			t.Fatalf("call %d: %d of %d looks left, %d items taken out", calls, left, most, len(seen)-before)
+		}
+	}
+	if item, ok := due(&w, now); ok {
+		t.Errorf("item %d is due", item)
+	}
+	if at, ok := w.Next(); !ok || at <= now || w.Len() != moved {
+		t.Errorf("next at %d, %v, with %d items", at, ok, w.Len())
 	}
 }
