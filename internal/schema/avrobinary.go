@@ -11,8 +11,10 @@ import (
 )
 
 var (
-	errShort   = errors.New("Too little data to parse for schema") //nolint:staticcheck // like the service's text below
-	errLong    = errors.New("Too much data to parse for schema")   //nolint:staticcheck // the service's text
+	//lint:ignore ST1005 like the service's text below
+	errShort = errors.New("Too little data to parse for schema")
+	//lint:ignore ST1005 the service's text
+	errLong    = errors.New("Too much data to parse for schema")
 	errTooDeep = fmt.Errorf("nested more than %d deep", limit.SchemaNestingMax)
 	errUTF8    = errors.New("a string is not UTF-8")
 	errBoolean = errors.New("a boolean is neither 0 nor 1")

@@ -27,7 +27,9 @@ type Schema struct {
 }
 
 // ErrType says that a definition is neither Avro nor Protocol Buffers.
-var ErrType = errors.New("Invalid schema type") //nolint:staticcheck // a text of the API
+//
+//lint:ignore ST1005 a text of the API
+var ErrType = errors.New("Invalid schema type")
 
 // Compile reads the definition of a schema; its name and revision do not matter. The error is ErrType, or says what is wrong with the
 // definition.
