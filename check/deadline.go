@@ -73,7 +73,7 @@ func judgeLate(h *History, o Options) []Violation {
 				continue
 			}
 			to := from + within
-			if d.next != nil && d.next.at <= to || to > min(h.drainedNS, s.until) || h.faultWithin(d.at, to) || s.seekWithin(d.at, to, slack) {
+			if d.next != nil && d.next.at <= to || to > min(h.drainedNS, s.until, s.outlived(d.pub)) || h.faultWithin(d.at, to) || s.seekWithin(d.at, to, slack) {
 				continue
 			}
 			if slices.ContainsFunc(streams[s.name], func(w *window) bool { return w.roomy(from, to, largest) }) {
@@ -119,6 +119,9 @@ func heldUntil(d *delivery, slack int64) int64 {
 		end = min(end, d.leaseEndSure(slack))
 	}
 	end = min(end-slack, d.acked, d.nacked)
+	if gone := d.sub.outlived(d.pub); slack >= 0 && gone != forever {
+		end = min(end, gone-slack)
+	}
 	if d.stream != nil {
 		end = min(end, d.stream.end)
 	}

@@ -15,6 +15,8 @@ type Op string
 const (
 	// OpSubscribe is the creation of a subscription; its ok event carries Config.
 	OpSubscribe Op = "subscribe"
+	// OpUpdate changes a subscription; its ok event carries Config, of which ExactlyOnce may differ.
+	OpUpdate Op = "update"
 	// OpUnsubscribe is its deletion.
 	OpUnsubscribe Op = "unsubscribe"
 	// OpPublish is one message of a publish call. Messages of one call share Process and Call and stand in the call's order.
@@ -81,6 +83,7 @@ type Config struct {
 	Class           string `json:"class,omitempty"`             // only messages of this class; empty takes all
 	Retained        bool   `json:"retained,omitempty"`          // acknowledged messages are kept for seeks
 	Backoff         bool   `json:"backoff,omitempty"`           // a retry policy delays redelivery
+	RetentionNS     int64  `json:"retention_ns,omitempty"`      // a message older than that is dropped; 0: later than the run ends
 	DeadLetterTopic string `json:"dead_letter_topic,omitempty"` // with AttemptsMax
 	AttemptsMax     int    `json:"attempts_max,omitempty"`
 }

@@ -55,6 +55,7 @@ type subscription struct {
 	messages   map[string][]*delivery // by payload, in order of receipt
 	keyed      map[string][]*delivery // by ordering key, likewise
 	seeks      []int64
+	updates    []update
 	moves      []*move
 }
 
@@ -204,7 +205,7 @@ func (b *builder) add(e *Event) string {
 		b.h.troubles = append(b.h.troubles, e.TimeNS)
 	}
 	switch e.Op {
-	case OpSubscribe, OpUnsubscribe, OpSeek:
+	case OpSubscribe, OpUpdate, OpUnsubscribe, OpSeek:
 		return b.addSubscription(e)
 	case OpPublish:
 		return b.addPublish(e)
@@ -236,6 +237,7 @@ func (b *builder) addSubscription(e *Event) string {
 		if e.Config != nil {
 			s.config = *e.Config
 		}
+		s.updates = []update{{from: e.TimeNS, exactlyOnce: s.config.ExactlyOnce}}
 		b.h.subscriptions[e.Subscription] = s
 	case e.Op == OpSubscribe:
 	case s == nil:
@@ -244,6 +246,8 @@ func (b *builder) addSubscription(e *Event) string {
 		s.until = min(s.until, e.TimeNS)
 	case e.Op == OpSeek:
 		s.addMove(e)
+	case e.Op == OpUpdate:
+		s.addUpdate(e)
 	}
 	return ""
 }

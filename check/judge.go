@@ -95,6 +95,7 @@ func Rules() []Rule {
 		{"order", "messages of one ordering key arrive in the order in which they were accepted, redeliveries included", false, judgeOrder},
 		{"exactly once", "at most one ack id of a message is valid, and a confirmed acknowledgement is final", false, judgeOnce},
 		{"seek", "after a seek to a time, what was published before it does not come, and what is kept from then on does", false, judgeSeek},
+		{"retention", "a message that has outlived its subscription's retention does not come", false, judgeRetention},
 		{"attempts", "delivery attempts are counted, and a message becomes a dead letter after the last one, not before", false, judgeAttempts},
 		{"alive", "publishing and delivery go on soon after a fault is healed", false, judgeAlive},
 	}

@@ -22,6 +22,9 @@ func judgeLost(h *History, o Options) []Violation {
 			if !s.wants(p) || p.begin < s.since || s.seekWithin(p.begin, forever-1, o.Slack.Nanoseconds()) {
 				continue
 			}
+			if s.outlived(p) <= h.drainedNS {
+				continue
+			}
 			got := s.messages[p.Payload]
 			if len(got) == 0 {
 				v := violation("accepted message never reached subscription "+s.name, p.Event)

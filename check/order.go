@@ -94,7 +94,7 @@ func overtaken(d *delivery, slack int64) bool {
 
 // passable says whether a delivery at the time may leave the message out.
 func passable(h *History, s *subscription, p *publish, at int64) bool {
-	if !p.accepted() || !s.wants(p) || p.begin < s.since {
+	if !p.accepted() || !s.wants(p) || p.begin < s.since || s.outlived(p) <= at {
 		return true
 	}
 	for _, d := range s.messages[p.Payload] {

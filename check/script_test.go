@@ -99,6 +99,8 @@ func set(t *testing.T, e *Event, name, value string) {
 		config().Ordered = true
 	case "once":
 		config().ExactlyOnce = true
+	case "retention":
+		config().RetentionNS = milliseconds(t, value)
 	case "retained":
 		config().Retained = true
 	case "backoff":

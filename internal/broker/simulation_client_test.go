@@ -21,7 +21,7 @@ func (s *simulation) publish() error {
 	if s.dice.IntN(3) > 0 {
 		key = fmt.Sprint("key", s.dice.IntN(s.keys))
 	}
-	request := &pubsubpb.PublishRequest{Topic: simulationTopic}
+	request := &pubsubpb.PublishRequest{Topic: s.someTopic()}
 	var events []check.Event
 	for range 1 + s.dice.IntN(5) {
 		s.published++
@@ -30,7 +30,7 @@ func (s *simulation) publish() error {
 			Data: []byte(payload + strings.Repeat(" ", s.dice.IntN(200))), Attributes: map[string]string{"class": class}, OrderingKey: key,
 		})
 		events = append(events, check.Event{
-			Process: "publisher", Op: check.OpPublish, Phase: check.PhaseInvoke, Call: s.calls, Topic: simulationTopic, Key: key, Class: class,
+			Process: "publisher", Op: check.OpPublish, Phase: check.PhaseInvoke, Call: s.calls, Topic: request.Topic, Key: key, Class: class,
 			Payload: payload, SHA256: class,
 		})
 	}
@@ -80,7 +80,7 @@ func (s *simulation) attach(sub *simulatedSub, limits delivery.Credit) error {
 	stream := &simulatedStream{name: fmt.Sprint("stream", s.calls), sub: sub, taker: taker}
 	s.streams = append(s.streams, stream)
 	s.emit(check.Event{
-		Process: stream.name, Op: check.OpStream, Phase: check.PhaseInvoke, Subscription: sub.name,
+		Process: stream.name, Op: check.OpStream, Phase: check.PhaseInvoke, Subscription: sub.alias,
 		Limits: &check.Limits{Messages: limits.MessagesMax, Bytes: limits.BytesMax},
 	})
 	return s.poll(stream)
@@ -95,7 +95,7 @@ func (s *simulation) closeStream() error {
 	i := s.dice.IntN(len(s.streams))
 	stream := s.streams[i]
 	s.streams = slices.Delete(s.streams, i, i+1)
-	s.emit(check.Event{Process: stream.name, Op: check.OpStream, Phase: check.PhaseOK, Subscription: stream.sub.name})
+	s.emit(check.Event{Process: stream.name, Op: check.OpStream, Phase: check.PhaseOK, Subscription: stream.sub.alias})
 	stream.taker.Leave()
 	s.office.Wait()
 	return s.pollAll()
@@ -109,7 +109,7 @@ func (s *simulation) poll(stream *simulatedStream) error {
 		if err != nil || len(taken) == 0 {
 			return err
 		}
-		s.receive(stream.sub, stream.name, taken)
+		s.receive(stream.sub, stream.name, taken, streamDeadline)
 	}
 }
 
@@ -138,12 +138,12 @@ func (s *simulation) pull() error {
 		return err
 	}
 	s.calls++
-	s.receive(sub, fmt.Sprint("pull", s.calls), taken)
+	s.receive(sub, fmt.Sprint("pull", s.calls), taken, sub.deadline)
 	taker.Leave()
 	return nil
 }
 
-func (s *simulation) receive(sub *simulatedSub, process string, taken []delivery.Delivery) {
+func (s *simulation) receive(sub *simulatedSub, process string, taken []delivery.Delivery, deadline time.Duration) {
 	target, err := s.Subscription(sub.name)
 	if err != nil {
 		panic(err)
@@ -162,9 +162,9 @@ func (s *simulation) receive(sub *simulatedSub, process string, taken []delivery
 		}
 		s.held = append(s.held, r)
 		s.emit(check.Event{
-			Process: process, Op: check.OpReceive, Phase: check.PhaseOK, Subscription: sub.name, Key: m.OrderingKey, Class: m.Attributes["class"],
+			Process: process, Op: check.OpReceive, Phase: check.PhaseOK, Subscription: sub.alias, Key: m.OrderingKey, Class: m.Attributes["class"],
 			Payload: strings.TrimSpace(string(m.Data)), SHA256: m.Attributes["class"], Bytes: int64(len(d.Message)), MessageID: fmt.Sprint(d.ID),
-			PublishTimeNS: d.Time, AckID: r.text, Attempt: int(d.Attempt), DeadlineNS: int64(streamDeadline),
+			PublishTimeNS: d.Time, AckID: r.text, Attempt: int(d.Attempt), DeadlineNS: int64(deadline),
 		})
 	}
 }
@@ -195,7 +195,7 @@ func (s *simulation) settle() error {
 		case verb < 7:
 			s.modify(r, 0)
 		case verb == 9:
-			s.modify(r, streamDeadline)
+			s.modify(r, time.Second*time.Duration(1+s.dice.IntN(15)))
 		}
 		if err != nil {
 			return err
@@ -225,7 +225,7 @@ func (s *simulation) acknowledge(r receipt, wait bool) error {
 	if err != nil {
 		return err
 	}
-	e := check.Event{Process: r.process, Op: check.OpAck, Phase: check.PhaseInvoke, Subscription: r.sub.name, AckID: r.text}
+	e := check.Event{Process: r.process, Op: check.OpAck, Phase: check.PhaseInvoke, Subscription: r.sub.alias, AckID: r.text}
 	s.emit(e)
 	verdicts := make([]delivery.Verdict, 1)
 	err = target.Ack(s.ctx, []wire.AckID{r.id}, verdicts, wait)
@@ -249,7 +249,7 @@ func (s *simulation) modify(r receipt, deadline time.Duration) {
 		panic(err)
 	}
 	e := check.Event{
-		Process: r.process, Op: check.OpNack, Phase: check.PhaseInvoke, Subscription: r.sub.name, AckID: r.text, DeadlineNS: int64(deadline),
+		Process: r.process, Op: check.OpNack, Phase: check.PhaseInvoke, Subscription: r.sub.alias, AckID: r.text, DeadlineNS: int64(deadline),
 	}
 	if deadline > 0 {
 		e.Op = check.OpExtend

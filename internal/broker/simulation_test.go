@@ -36,6 +36,7 @@ const (
 	simulationTick  = 50 * time.Millisecond // how often streams look for messages
 	simulationQuiet = 100 * time.Second     // longer than any lease or backoff: after it, nothing comes any more
 	simulationTopic = "projects/p/topics/events"
+	simulationOther = "projects/p/topics/others"
 	simulationGrave = "projects/p/topics/grave"
 	backoffMin      = time.Second
 	backoffMax      = 20 * time.Second
@@ -61,13 +62,18 @@ type simulation struct {
 	calls     int64
 	nextSweep int64
 	keys      int
+	wanders   bool // the wall clock is set
+	aliases   int
+	snapshots []simulatedSnapshot
 }
 
 type simulatedSub struct {
-	name   string
-	topic  string
-	config check.Config
-	seeks  bool // the run may seek in it: not where dead letters are counted, which a seek makes live again
+	name     string // in the broker
+	alias    string // in the history, where nothing is made twice under one name
+	topic    string
+	config   check.Config
+	deadline time.Duration // of what unary pulls give
+	seeks    bool          // the run may seek in it: not where dead letters are counted, which a seek makes live again
 }
 
 type simulatedStream struct {
@@ -89,7 +95,7 @@ func newSimulation(ctx context.Context, seed uint64) *simulation {
 		ctx: ctx, dice: rand.New(rand.NewPCG(seed, 7)), store: new(memory.Store),
 		clock: clock.NewManual(simulationNoon),
 	}
-	s.keys = 1 + s.dice.IntN(5)
+	s.keys, s.wanders = 1+s.dice.IntN(5), s.dice.IntN(2) == 0
 	return s
 }
 
@@ -128,7 +134,7 @@ func (s *simulation) open() error {
 
 // populate makes topics and subscriptions.
 func (s *simulation) populate() error {
-	for _, name := range []string{simulationTopic, simulationGrave} {
+	for _, name := range []string{simulationTopic, simulationOther, simulationGrave} {
 		if _, err := s.CreateTopic(s.ctx, &pubsubpb.Topic{Name: name}); err != nil {
 			return err
 		}
@@ -142,28 +148,16 @@ func (s *simulation) populate() error {
 		if i == buries && i > 0 {
 			config.DeadLetterPolicy = &pubsubpb.DeadLetterPolicy{DeadLetterTopic: simulationGrave, MaxDeliveryAttempts: 5}
 		}
-		if _, err := s.CreateSubscription(s.ctx, config); err != nil {
+		if err := s.create(config); err != nil {
 			return err
 		}
-		sub := &simulatedSub{name: config.Name, topic: config.Topic, seeks: config.DeadLetterPolicy == nil && config.Topic == simulationTopic && s.dice.IntN(6) == 0}
-		sub.config = check.Config{
-			Ordered: config.EnableMessageOrdering, ExactlyOnce: config.EnableExactlyOnceDelivery, Backoff: config.RetryPolicy != nil,
-		}
-		if config.Filter != "" {
-			sub.config.Class = "a"
-		}
-		if p := config.DeadLetterPolicy; p != nil {
-			sub.config.DeadLetterTopic, sub.config.AttemptsMax = p.DeadLetterTopic, int(p.MaxDeliveryAttempts)
-		}
-		s.subs = append(s.subs, sub)
-		s.emit(check.Event{Process: "admin", Op: check.OpSubscribe, Phase: check.PhaseOK, Subscription: sub.name, Topic: sub.topic, Config: &sub.config})
 	}
 	return nil
 }
 
 func (s *simulation) randomSubscription(name string) *pubsubpb.Subscription {
 	config := &pubsubpb.Subscription{
-		Name: name, Topic: simulationTopic, EnableMessageOrdering: s.dice.IntN(2) == 0, EnableExactlyOnceDelivery: s.dice.IntN(2) == 0,
+		Name: name, Topic: s.someTopic(), EnableMessageOrdering: s.dice.IntN(2) == 0, EnableExactlyOnceDelivery: s.dice.IntN(2) == 0,
 		RetainAckedMessages: s.dice.IntN(4) == 0,
 	}
 	if s.dice.IntN(3) == 0 {
@@ -188,7 +182,8 @@ func (s *simulation) run() error {
 		do     func() error
 	}{
 		{30, s.publish}, {8, s.openStream}, {3, s.closeStream}, {8, s.pull}, {40, s.settle}, {10, s.settleAgain}, {20, s.wait},
-		{2, s.kill}, {1, s.restart}, {2, s.fillDisk}, {1, s.seek}, {1, s.setWallClock},
+		{2, s.kill}, {1, s.restart}, {2, s.fillDisk}, {2, s.seek}, {1, s.setWallClock}, {2, s.checkpoint}, {2, s.snapshot}, {2, s.seekSnapshot},
+		{1, s.recreate}, {2, s.reconfigure},
 	}
 	total := 0
 	for _, step := range steps {
@@ -272,7 +267,7 @@ func (s *simulation) replace(kind string, before func()) error {
 	before()
 	for _, stream := range s.streams {
 		stream.taker.Leave()
-		s.emit(check.Event{Process: stream.name, Op: check.OpStream, Phase: check.PhaseFail, Subscription: stream.sub.name})
+		s.emit(check.Event{Process: stream.name, Op: check.OpStream, Phase: check.PhaseFail, Subscription: stream.sub.alias})
 	}
 	s.streams = nil
 	if err := s.Close(s.ctx); err != nil && kind != "kill" {
@@ -305,24 +300,12 @@ func (s *simulation) fillDisk() error {
 
 // setWallClock does what administrators and time servers do to a machine's clock. No deadline may notice, and publish times never fall.
 func (s *simulation) setWallClock() error {
+	if !s.wanders {
+		return nil
+	}
 	right := simulationNoon.Add(time.Duration(s.clock.Mono()))
 	s.clock.SetWall([]time.Time{right, right.AddDate(0, 0, 5), right.Add(-time.Hour), right.AddDate(0, 0, -1)}[s.dice.IntN(4)])
 	return nil
-}
-
-// seek moves a subscription to some time of the run, or to a snapshot that is made now.
-func (s *simulation) seek() error {
-	i := slices.IndexFunc(s.subs, func(sub *simulatedSub) bool { return sub.seeks })
-	if i < 0 {
-		return nil
-	}
-	sub := s.subs[i]
-	s.emit(check.Event{Process: "admin", Op: check.OpSeek, Phase: check.PhaseInvoke, Subscription: sub.name})
-	if err := s.SeekToTime(s.ctx, sub.name, s.clock.Wall()-s.dice.Int64N(1+s.clock.Mono())); err != nil {
-		return err
-	}
-	s.emit(check.Event{Process: "admin", Op: check.OpSeek, Phase: check.PhaseOK, Subscription: sub.name})
-	return s.pollAll()
 }
 
 // judge gives what is wrong with a run.
@@ -337,10 +320,16 @@ func TestSimulation(t *testing.T) {
 		t.Skip("long")
 	}
 	var deliveries, redeliveries, faults int
+	done := map[check.Op]int{}
 	for seed := *firstSeed; seed < *firstSeed+uint64(*simulations); seed++ {
 		s := newSimulation(t.Context(), seed)
 		if err := s.run(); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
+		}
+		for _, e := range s.events {
+			if e.Phase == check.PhaseOK {
+				done[e.Op]++
+			}
 		}
 		r := s.judge()
 		deliveries, redeliveries, faults = deliveries+r.Deliveries, redeliveries+r.Redeliveries, faults+r.Faults
@@ -354,7 +343,7 @@ func TestSimulation(t *testing.T) {
 			t.Fatalf("repeat with -run TestSimulation -simulations 1 -seed %d", seed)
 		}
 	}
-	t.Logf("%d seeds: %d deliveries, %d of them again, %d restarts", *simulations, deliveries, redeliveries, faults)
+	t.Logf("%d seeds: %d deliveries, %d of them again, %d restarts; %v", *simulations, deliveries, redeliveries, faults, done)
 }
 
 func TestASeedDecidesEverything(t *testing.T) {

@@ -37,6 +37,27 @@ func (st *Store) Kill() {
 	}
 }
 
+// Checkpoint saves the machine of each shard as it is now, as a real engine does from time to time.
+func (st *Store) Checkpoint() error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, l := range st.logs {
+		if err := l.checkpoint(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *log) checkpoint() error {
+	l.commit.Lock()
+	defer l.commit.Unlock()
+	if l.owner == nil {
+		return nil
+	}
+	return l.owner.checkpoint()
+}
+
 func (st *Store) isFull() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -61,6 +82,7 @@ func (st *Store) log(id engine.ShardID) *log {
 // never during a change of owner; mu, which may be taken under it, guards everything else.
 type log struct {
 	commit sync.Mutex
+	owner  *shard // nil once it is shut out or gives the log back
 
 	mu       sync.Mutex
 	epoch    uint64
@@ -79,6 +101,7 @@ func (l *log) takeOver() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.epoch++
+	l.owner = nil
 	return l.epoch
 }
 
@@ -135,6 +158,7 @@ func (s *shard) rebuild() error {
 	l := s.log
 	l.commit.Lock()
 	defer l.commit.Unlock()
+	l.owner = s
 	l.mu.Lock()
 	saved, records := l.saved, slices.Clone(l.records)
 	s.tail = tail{nextID: l.nextID, lastTime: l.lastTime, next: map[engine.TopicID]engine.Offset{}}

@@ -50,3 +50,33 @@ func TestShardsAreSeparateLogs(t *testing.T) {
 		}
 	}
 }
+
+func TestACheckpointStandsForTheRecordsBeforeIt(t *testing.T) {
+	store := new(Store)
+	var first, second enginetest.Recorder
+	s, err := Open(store, clock.System()).Own(t.Context(), 0, &first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, note := range []string{"a", "b"} {
+		if err := s.Append(t.Context(), []engine.Record{enginetest.Note(note)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Checkpoint(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store.Kill()
+	if len(store.log(0).records) > 0 {
+		t.Error("records are kept that the checkpoint stands for")
+	}
+	if err := store.Checkpoint(); err != nil {
+		t.Errorf("without an owner: %v", err)
+	}
+	if _, err := Open(store, clock.System()).Own(t.Context(), 0, &second); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := len(second.Records()), len(first.Records()); got != want || want != 2 {
+		t.Errorf("%d records after the checkpoint, %d before", got, want)
+	}
+}

@@ -268,5 +268,6 @@ func (s *shard) Release(context.Context) error {
 	if fenced {
 		return engine.ErrFenced
 	}
+	s.log.owner = nil
 	return s.checkpoint()
 }
