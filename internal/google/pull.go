@@ -12,8 +12,22 @@ import (
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
-// pullMargin is how long before a client's deadline an empty answer is sent, so that it arrives instead of DEADLINE_EXCEEDED.
+// pullMargin is how long before a client's deadline an empty answer is sent, so that it arrives instead of DEADLINE_EXCEEDED: half of the time
+// that the client gives, if that is less.
 const pullMargin = 500 * time.Millisecond
+
+// answerBy is when a pull is answered at the latest. A zero deadline is none.
+func answerBy(now, deadline time.Time) time.Time {
+	until := now.Add(limit.PullWaitMax)
+	if deadline.IsZero() {
+		return until
+	}
+	left := deadline.Sub(now)
+	if answer := now.Add(left - min(pullMargin, left/2)); answer.Before(until) {
+		return answer
+	}
+	return until
+}
 
 func (s *server) pull(ctx context.Context, request []byte) (*wire.Raw, error) {
 	var r wire.Pull
@@ -46,11 +60,8 @@ func takeWithin(ctx context.Context, t *delivery.Taker, count int, immediately b
 	if immediately {
 		return t.TakeNow(ctx, count, pullBytesAim)
 	}
-	until := time.Now().Add(limit.PullWaitMax)
-	if deadline, ok := ctx.Deadline(); ok && deadline.Add(-pullMargin).Before(until) {
-		until = deadline.Add(-pullMargin)
-	}
-	wait, cancel := context.WithDeadline(ctx, until)
+	deadline, _ := ctx.Deadline()
+	wait, cancel := context.WithDeadline(ctx, answerBy(time.Now(), deadline))
 	defer cancel()
 	for {
 		messages, err := t.Take(wait, count, pullBytesAim)
