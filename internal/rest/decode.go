@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -96,7 +97,8 @@ func (d *decoder) skipUnknown(name string) error {
 		if where != "" {
 			at = " at '" + where + "'"
 		}
-		d.unknown = append(d.unknown, violation{where, fmt.Sprintf("Invalid JSON payload received. Unknown name %q%s: Cannot find field.", name, at)})
+		shown := strings.ToValidUTF8(name[:min(len(name), valueBytesShown)], "")
+		d.unknown = append(d.unknown, violation{where, fmt.Sprintf("Invalid JSON payload received. Unknown name %q%s: Cannot find field.", shown, at)})
 	}
 	if !d.take(':') {
 		return d.malformed("Expected : between key:value pair.")

@@ -107,6 +107,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		`{"noSuchField":1}`:                                              `: Invalid JSON payload received. Unknown name "noSuchField": Cannot find field.`,
 		`{"topic":{"x":[{}],"y":"\""},"z":null}`:                         `topic: Invalid JSON payload received. Unknown name "x" at 'topic': Cannot find field.|topic: Invalid JSON payload received. Unknown name "y" at 'topic': Cannot find field.|: Invalid JSON payload received. Unknown name "z": Cannot find field.`,
 		`{"topic":{"messageTransforms":[{},{"javascriptUdf":{"x":1}}]}}`: `topic.message_transforms[1].javascript_udf: Invalid JSON payload received. Unknown name "x" at 'topic.message_transforms[1].javascript_udf': Cannot find field.`,
+		`{"` + strings.Repeat("x", 1<<20) + `":1}`:                       `: Invalid JSON payload received. Unknown name "` + strings.Repeat("x", valueBytesShown) + `": Cannot find field.`,
 		`{"topic":{"messageRetentionDuration":"1h"}}`:                    `topic.message_retention_duration: Invalid value at 'topic.message_retention_duration' (type.googleapis.com/google.protobuf.Duration), "1h"`,
 		`{"topic":{"name":7}}`:                                           `topic.name: Invalid value at 'topic.name' (TYPE_STRING), "7"`,
 		`{"topic":{"name":{}}}`:                                          `topic.name: Invalid value at 'topic.name' (TYPE_STRING), {}`,
