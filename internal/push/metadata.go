@@ -4,15 +4,17 @@ import (
 	"net/http"
 	"net/textproto"
 	"strconv"
+	"strings"
 
 	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
-// ofConnection are headers that say how a request travels. A publisher has no say in that: attributes of these names are left out.
+// ofConnection are headers that say how a request travels, or that programs behind a web server take for that, as Proxy. A publisher has no
+// say in that: attributes of these names are left out.
 var ofConnection = map[string]bool{
 	"Authorization": true, "Connection": true, "Content-Length": true, "Expect": true, "Host": true, "Keep-Alive": true,
-	"Proxy-Authenticate": true, "Proxy-Authorization": true, "Proxy-Connection": true, "Te": true, "Trailer": true,
+	"Proxy": true, "Proxy-Authenticate": true, "Proxy-Authorization": true, "Proxy-Connection": true, "Te": true, "Trailer": true,
 	"Transfer-Encoding": true, "Upgrade": true, "User-Agent": true,
 }
 
@@ -24,7 +26,7 @@ func metadata(to *target, d *delivery.Delivery) (header http.Header, ok bool) {
 		if !validName(key) || !validValue(value) {
 			return nil, false
 		}
-		if name := textproto.CanonicalMIMEHeaderKey(string(key)); !ofConnection[name] {
+		if name := textproto.CanonicalMIMEHeaderKey(string(key)); !ofConnection[name] && !ours(name) {
 			header[name] = []string{string(value)}
 		}
 	}
@@ -37,10 +39,18 @@ func metadata(to *target, d *delivery.Delivery) (header http.Header, ok bool) {
 			return nil, false
 		}
 		set("X-Goog-Pubsub-Ordering-Key", string(key))
-		set("X-Goog-Ordering-Key", string(key))
+		set(orderingKeyHeader, string(key))
 	}
 	return header, true
 }
+
+// ours says whether a header's name is one by which the broker speaks of the message: an attribute must not pass for its word.
+func ours(name string) bool {
+	return name == orderingKeyHeader || strings.HasPrefix(name, "X-Goog-Pubsub-")
+}
+
+// orderingKeyHeader is where Google's emulator has the ordering key.
+const orderingKeyHeader = "X-Goog-Ordering-Key"
 
 // validName says whether text is a token of RFC 9110, section 5.6.2.
 func validName(text []byte) bool {
