@@ -61,18 +61,19 @@ func (b *body) read(w http.ResponseWriter, r *http.Request) error {
 		return errBodyTooLarge
 	}
 	connection := http.NewResponseController(w)
-	if err := connection.SetReadDeadline(time.Now().Add(b.patience)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	source := &paced{body: r.Body, connection: connection, began: time.Now(), patience: b.patience}
+	if err := source.extend(); err != nil {
 		return status.Errorf(codes.Internal, "set the time for a request's body: %v", err)
 	}
-	source, err := decompressed(r)
+	plain, err := decompressed(source, r.Header)
 	if err != nil {
 		return err
 	}
 	most := limit.RESTBodyBytesMax + 1 // one more than may come, so that the end is seen before growing
-	if r.ContentLength > 0 && source == r.Body {
+	if r.ContentLength > 0 && plain == io.Reader(source) {
 		most = int(r.ContentLength) + 1
 	}
-	if err := b.fill(source, most); err != nil {
+	if err := b.fill(plain, most); err != nil {
 		return err
 	}
 	// Without a deadline from here on: the server's own reading ahead, which notices when the client leaves, must not fail.
@@ -103,7 +104,8 @@ func (b *body) fill(source io.Reader, most int) error {
 		case err == io.EOF:
 			return nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return status.Errorf(codes.DeadlineExceeded, "The request's body did not arrive within %v.", b.patience)
+			return status.Errorf(codes.DeadlineExceeded, "The request's body did not arrive within %v and a second for each %d bytes.",
+				b.patience, limit.RESTBodyBytesPerSecondMin)
 		case err != nil:
 			return status.Errorf(codes.InvalidArgument, "The request's body cannot be read: %v.", err)
 		}
@@ -125,13 +127,43 @@ func (b *body) release() {
 	b.text, b.taken = nil, 0
 }
 
-// decompressed is the body without its content encoding.
-func decompressed(r *http.Request) (io.Reader, error) {
-	switch encoding := strings.ToLower(r.Header.Get("Content-Encoding")); encoding {
+// paced reads a body from its connection, and gives it more time as it comes: a slow line is honest, a byte a second is not.
+type paced struct {
+	body       io.Reader
+	connection *http.ResponseController
+	began      time.Time
+	patience   time.Duration // for the first bytes
+	bytes      int           // read so far
+	timed      int           // of them, when the time was last set
+}
+
+// Read reads from the body.
+func (p *paced) Read(into []byte) (int, error) {
+	n, err := p.body.Read(into)
+	if p.bytes += n; p.bytes-p.timed >= limit.RESTBodyBytesPerSecondMin && err == nil {
+		err = p.extend()
+	}
+	return n, err
+}
+
+// extend sets the time by which more must have come.
+func (p *paced) extend() error {
+	p.timed = p.bytes
+	earned := time.Duration(p.bytes/limit.RESTBodyBytesPerSecondMin) * time.Second
+	err := p.connection.SetReadDeadline(p.began.Add(p.patience + earned))
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil
+	}
+	return err
+}
+
+// decompressed is a body without its content encoding.
+func decompressed(body io.Reader, header http.Header) (io.Reader, error) {
+	switch encoding := strings.ToLower(header.Get("Content-Encoding")); encoding {
 	case "", "identity":
-		return r.Body, nil
+		return body, nil
 	case "gzip", "x-gzip":
-		plain, err := gzip.NewReader(r.Body)
+		plain, err := gzip.NewReader(body)
 		if err != nil {
 			return nil, status.Errorf(codes.InvalidArgument, "The request's body is not compressed with gzip, as its Content-Encoding says: %v.", err)
 		}

@@ -284,6 +284,32 @@ func TestSlowBodyIsGivenUp(t *testing.T) {
 	}
 }
 
+func TestBodyThatKeepsComingHasTime(t *testing.T) {
+	r := run(t, Options{}, func(f *Front) { f.patience = 20 * time.Millisecond })
+	conn, err := net.Dial("tcp", strings.TrimPrefix(r.server.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	body := "{}" + strings.Repeat(" ", 2*limit.RESTBodyBytesPerSecondMin)
+	fmt.Fprintf(conn, "PUT /v1/projects/p/topics/ttt HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", len(body))
+	half := len(body)/2 + 1
+	if _, err := conn.Write([]byte(body[:half])); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond) // longer than the time for the first bytes
+	if _, err := conn.Write([]byte(body[half:])); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(testPatience)); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200 ") {
+		t.Errorf("%s, %v", answer, err)
+	}
+}
+
 func TestCallOutlivesTheTimeForItsBody(t *testing.T) {
 	r := run(t, Options{}, func(f *Front) { f.patience = 20 * time.Millisecond })
 	r.answer = func(ctx context.Context) error {
