@@ -82,6 +82,7 @@ func TestAMessageOnItsWayCostsNoAllocation(t *testing.T) {
 	var p wire.Publish
 	s := b.stream(delivery.Credit{})
 	defer s.Leave()
+	sub := b.sub()
 	ids := make([]wire.AckID, 0, messages)
 	round := func() {
 		if err := p.Scan(raw); err != nil {
@@ -97,10 +98,10 @@ func TestAMessageOnItsWayCostsNoAllocation(t *testing.T) {
 		ids = ids[:0]
 		for i := range list {
 			ids = append(ids, wire.AckID{
-				Epoch: b.Epoch(), Subscription: b.sub().ID(), Offset: uint64(list[i].Offset), Slot: list[i].Handle.Slot, Turn: list[i].Handle.Turn,
+				Epoch: b.Epoch(), Subscription: sub.ID(), Offset: uint64(list[i].Offset), Slot: list[i].Handle.Slot, Turn: list[i].Handle.Turn,
 			})
 		}
-		if err := b.sub().Ack(b.ctx, ids, nil, false); err != nil {
+		if err := sub.Ack(b.ctx, ids, nil, false); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,4 +1,4 @@
-// Package google speaks google.pubsub.v1 and v1beta2 over gRPC: it translates requests into calls of package broker and back.
+// Package google speaks google.pubsub.v1 and v1beta2 over gRPC: it translates requests into calls of packages broker and delivery and back.
 //
 // The hot methods (Publish, Pull, StreamingPull, Acknowledge, ModifyAckDeadline) carry bytes that gRPC does not decode; package wire
 // scans them. All others go the ordinary way. A request that is not a valid encoding is the client's mistake in both: it gets
