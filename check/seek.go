@@ -72,6 +72,9 @@ func purged(m *move, got []*delivery, o Options) []Violation {
 // broughtBack asks for a delivery of what a seek has made new.
 func broughtBack(h *History, s *subscription, m *move, got []*delivery) []Violation {
 	last := got[len(got)-1]
+	if got[0].pub.begin < s.since {
+		return nil // a seek to a snapshot may bring what is older than the subscription, which it does not retain
+	}
 	if !s.config.Retained || !h.drained || m.until != forever || s.until != forever || last.at > m.TimeNS {
 		return nil
 	}

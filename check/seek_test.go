@@ -39,6 +39,8 @@ func TestSeeks(t *testing.T) {
 		{"back, and it came", retained + publishA + openStream + early + back + again, nil},
 		{"back, and it did not come", retained + publishA + openStream + early + back, []string{"seek"}},
 		{"back, but nothing is retained", publishA + openStream + early + back, nil},
+		{"back, and it did not come, but is older than the subscription", publishA + openStream + `
+			45 admin subscribe ok retained=true` + early + back, nil},
 		{"back, and then forward", retained + publishA + openStream + early + back + `
 			200 admin seek invoke pt=99 call=2
 			210 admin seek ok call=2`, nil},

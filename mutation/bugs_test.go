@@ -123,4 +123,81 @@ var bugs = []bug{
 		file: "internal/oidc/oidc.go", old: ">= int64(announceTime) {", new: ">= 0 {",
 		pkg: "internal/oidc", run: "TestEveryToken",
 	},
+	{
+		name: "an owner that was shut out goes on",
+		file: "internal/engine/disk/shard.go", old: "	s.halt(engine.ErrFenced)\n", new: "",
+		pkg: "internal/engine/disk", run: "TestContract",
+	},
+	{
+		name: "a checkpoint forgets the floor",
+		file: "internal/ledger/checkpoint.go", old: "	l.subscriptions[s.ID] = s\n", new: "	s.acked.Cut(uint64(s.Start))\n	l.subscriptions[s.ID] = s\n",
+		pkg: "internal/ledger", run: "TestALedgerFromACheckpoint",
+	},
+	{
+		name: "a checkpoint forgets failures",
+		file: "internal/ledger/checkpoint.go", old: "return s.appendFailures(b), scratch", new: "return append(b, 0), scratch",
+		pkg: "internal/ledger", run: "TestOnlyOpenMessagesHaveFailures",
+	},
+	{
+		name: "a failure from before a seek takes effect behind it",
+		file: "internal/ledger/failure.go", old: "	if n.seeks != s.seeks {", new: "	if n.seeks > s.seeks {",
+		pkg: "internal/ledger", run: "TestFailuresAreKnown",
+	},
+	{
+		name: "a detached subscription keeps its backlog",
+		file: "internal/ledger/detach.go", old: "	s.acked.Reset(detachedFloor)\n", new: "",
+		pkg: "internal/ledger", run: "TestADetached",
+	},
+	{
+		name: "an extended lease ends at its old deadline",
+		file: "internal/lease/settle.go", old: "	q.wheel.Set(now, h.Slot, deadline)\n",
+		new: "	old, _ := q.wheel.At(h.Slot)\n	q.wheel.Set(now, h.Slot, min(old, deadline))\n",
+		pkg: "internal/lease", run: "TestQueueAgrees",
+	},
+	{
+		name: "a lease counts at the moment it ends",
+		file: "internal/lease/settle.go", old: "!set || deadline <= now {", new: "!set || deadline < now {",
+		pkg: "internal/lease", run: "TestExactlyOnce|TestQueueAgrees",
+	},
+	{
+		name: "the next message of a key is lost when the one before is acknowledged",
+		file: "internal/lease/key.go", old: "	if first || wasOut && c.out == 0 {", new: "	if first && !wasOut {",
+		pkg: "internal/lease", run: "TestHolderZero|TestKeyStays|TestQueueAgrees",
+	},
+	{
+		name: "a publish time that its client made up is stored",
+		file: "internal/wire/rewrite.go", old: "			ok = validTimestamp(one.bytes)\n",
+		new: "			ok = validTimestamp(one.bytes)\n			p.message = protowire.AppendBytes(append(p.message, 0x22), one.bytes)\n",
+		pkg: "internal/wire", run: "TestPublishLeavesOut",
+	},
+	{
+		name: "an acknowledgement is forgotten when its caller is gone",
+		file: "internal/delivery/settle.go", old: "Shard.Append(context.Background(), one[:])", new: "Shard.Append(ctx, one[:])",
+		pkg: "internal/broker", run: "TestAnAcknowledgementCounts",
+	},
+	{
+		name: "a stream sleeps on after a message for which it had no room",
+		file: "internal/delivery/taker.go", old: "		if s.choosy {", new: "		if s.choosy && len(s.takers) == 0 {",
+		pkg: "internal/delivery", run: "TestAMessageReachesAStream",
+	},
+	{
+		name: "a dead letter is not acknowledged where it died",
+		file: "internal/delivery/forwarder.go", old: "f.sub.durable.ID, f.seeks, f.offsets)", new: "f.sub.durable.ID, f.seeks, f.offsets[:0])",
+		pkg: "internal/broker", run: "Dead|Forward",
+	},
+	{
+		name: "messages that are out outlive their retention",
+		file: "internal/broker/sweep.go", old: "		s.work.SkipTo(before, seeks)\n", new: "",
+		pkg: "internal/broker", run: "TestSimulation", long: true,
+	},
+	{
+		name: "what a filter shuts out takes a wanted message along",
+		file: "internal/delivery/unwanted.go", old: "u.runs[n-1].To == off {", new: "u.runs[n-1].To <= off {",
+		pkg: "internal/broker", run: "TestSimulation", long: true,
+	},
+	{
+		name: "a seek to a snapshot keeps what was acknowledged since",
+		file: "internal/ledger/snapshot.go", old: "	s.acked = to.acked.Clone()\n", new: "	s.acked.AddRange(s.acked.Floor(), to.acked.Floor())\n",
+		pkg: "internal/broker", run: "TestASnapshotBringsBack",
+	},
 }
