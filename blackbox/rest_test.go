@@ -207,6 +207,8 @@ func TestRESTErrors(t *testing.T) {
 		{"GET /v1/projects/p/topics?pageSize=x", "", 400, "INVALID_ARGUMENT", `Invalid value at 'page_size' (TYPE_INT32), "x"`},
 		{"GET /v1/" + topic + "?%zz", "", 400, "INVALID_ARGUMENT", ""},
 		{"GET /v1/" + topic, `{"x":1}`, 400, "INVALID_ARGUMENT", ""},
+		{"PUT //v1/" + topic, "", 404, "NOT_FOUND", "Not found: there is no method PUT //v1/" + topic + "."},
+		{"GET /v1/x/../" + topic, "", 404, "NOT_FOUND", ""},
 		{"GET /v1beta1/" + topic, "", 404, "NOT_FOUND", ""},
 		{"GET /v1/" + topic + ":publish", "", 405, "UNIMPLEMENTED", ""},
 		{"POST /v1/" + topic + ":nothing", "{}", 404, "NOT_FOUND", ""},

@@ -3,6 +3,7 @@ package serve
 import (
 	"io"
 	"net/http"
+	"path"
 	"sync/atomic"
 )
 
@@ -40,6 +41,18 @@ func (h *health) handler(rest http.Handler) *http.ServeMux {
 	})
 	mux.Handle("/", rest)
 	return mux
+}
+
+// direct keeps the mux from answering paths that are not clean, such as //v1/projects, with a redirection in HTML: a program that makes such a
+// URL sends PUT and POST, which it does not send again elsewhere. It gets an error in the form that it understands.
+func direct(mux *http.ServeMux, rest http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
+			rest.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func answerIf(w http.ResponseWriter, good bool, p phase) {

@@ -67,7 +67,7 @@ func (s *Server) Run(ctx context.Context) error {
 	split := listen.Split(listener, listen.Options{Log: s.Log})
 	front := rest.New(rest.Options{Origins: strings.Split(s.Settings.REST.Origins, ","), Log: s.Log})
 	mux := s.health.handler(front)
-	web := s.webServer(mux)
+	web := s.webServer(direct(mux, front))
 	group.Go(func() error { return split.Run(serving) })
 	group.Go(func() error { return untilClosed(web.Serve(split.HTTP())) })
 	profiles, err := s.serveProfiles(ctx, group)
