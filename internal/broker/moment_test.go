@@ -100,6 +100,32 @@ func TestASnapshotThatIsMadeWhileSpaceIsReclaimedKeepsWhatItNeeds(t *testing.T) 
 	s.Leave()
 }
 
+// A snapshot that is made of a subscription which moves back and forth while space is reclaimed would be overlooked.
+func TestNoSpaceIsReclaimedWhileASubscriptionMoves(t *testing.T) {
+	b, _, m := momentous(t)
+	b.topicWith(&pubsubpb.Subscription{})
+	b.publish("a")
+	b.snapshot(snapName)
+	for what, move := range map[string]func() error{
+		"to a time":     func() error { return b.SeekToTime(b.ctx, subName, 0) },
+		"to a snapshot": func() error { return b.SeekToSnapshot(b.ctx, subName, snapName) },
+	} {
+		looked := false
+		meanwhile := func() {
+			looked = true
+			if space := &b.topic(topicName).space; space.TryLock() {
+				space.Unlock()
+				t.Errorf("%s: space may be reclaimed", what)
+			}
+		}
+		b.until("the sweeper rests", func() bool { return b.clock.Timers() > 0 })
+		m.beforeOffsetAt.Store(&meanwhile)
+		if err := move(); err != nil || !looked {
+			t.Errorf("%s: looked %v, %v", what, looked, err)
+		}
+	}
+}
+
 func TestAnAcknowledgementCountsAlthoughItsCallerIsGone(t *testing.T) {
 	b, _, _ := momentous(t)
 	b.topicWith(&pubsubpb.Subscription{})
