@@ -10,6 +10,9 @@ import (
 // ErrLost says that messages which the server had accepted did not come to a subscription before the run gave up.
 var ErrLost = errors.New("accepted messages were not delivered")
 
+// ErrStray says that messages came to the dead letters that no subscriber had refused.
+var ErrStray = errors.New("messages that never failed became dead letters")
+
 // EndToEndWork publishes in a closed loop while subscriptions receive and acknowledge on their streams, and ends when every
 // subscription has received every accepted message.
 type EndToEndWork struct {
@@ -45,7 +48,7 @@ func (r *EndToEndResult) PerSecond() float64 { return perSecond(r.Published, r.E
 // DeliveriesPerSecond is the same for deliveries.
 func (r *EndToEndResult) DeliveriesPerSecond() float64 { return perSecond(r.Delivered, r.Elapsed) }
 
-// EndToEnd does the work. It fails on a failed call, a broken stream, ErrLost, ErrOrder and ErrRepeated.
+// EndToEnd does the work. It fails on a failed call, a broken stream, ErrLost, ErrStray, ErrOrder and ErrRepeated.
 func (c *Client) EndToEnd(ctx context.Context, work EndToEndWork) (result *EndToEndResult, err error) {
 	p, err := c.newPublisher([]string{work.Topic}, work.Shape, work.InFlight)
 	if err != nil {
@@ -129,13 +132,17 @@ func (d *drain) waitLetters(ctx context.Context, published uint64, stallMax time
 	if d.letters == nil {
 		return nil
 	}
-	if err := d.letters.wait(ctx, (published+d.poisonEvery-1)/d.poisonEvery, stallMax); err != nil {
+	poisoned := (published + d.poisonEvery - 1) / d.poisonEvery
+	if err := d.letters.wait(ctx, poisoned, stallMax); err != nil {
 		return fmt.Errorf("dead letters: %w", err)
 	}
 	for number := uint64(0); number < published; number += d.poisonEvery {
 		if !d.letters.tracker.has(number) {
 			return fmt.Errorf("dead letters: %w: another message came in the place of %d", ErrLost, number)
 		}
+	}
+	if unique, _, _ := d.letters.tracker.progress(); unique > poisoned { // asked last: all that are in the right place may have company
+		return fmt.Errorf("dead letters: %w: %d came, %d were refused", ErrStray, unique, poisoned)
 	}
 	return nil
 }
