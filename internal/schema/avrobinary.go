@@ -125,6 +125,9 @@ func skipAvroBlocks(t *avroType, b []byte, depth int) ([]byte, error) {
 		if t.kind == avroArray && t.items.empty {
 			count = 0 // however many, they have no bytes
 		}
+		if t.kind == avroArray {
+			b, count = skipSmall(t.items, b, count)
+		}
 		for ; count > 0; count-- {
 			if t.kind == avroMap {
 				key, rest, err := takeBytes(b)
@@ -144,6 +147,18 @@ func skipAvroBlocks(t *avroType, b []byte, depth int) ([]byte, error) {
 			return nil, errBlock
 		}
 	}
+}
+
+// skipSmall takes the integers of one byte that begin an array's block, and tells how many of its items remain.
+func skipSmall(items *avroType, b []byte, count int64) (rest []byte, remain int64) {
+	if items.kind != avroInt && items.kind != avroLong {
+		return b, count
+	}
+	n := 0
+	for n < len(b) && int64(n) < count && b[n] < 0x80 {
+		n++
+	}
+	return b[n:], count - int64(n)
 }
 
 func takeVarint(b []byte) (raw uint64, rest []byte, err error) {

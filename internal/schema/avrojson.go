@@ -56,7 +56,32 @@ func (j *jsonText) avro(t *avroType, depth int) error {
 	}
 }
 
+// plainDigitsMax is how many digits of a number are certain to stay within 32 bits.
+const plainDigitsMax = 9
+
+// plainInteger takes a number that is nothing but a few digits, as most integers are, and is false otherwise, with nothing taken.
+func (j *jsonText) plainInteger() bool {
+	at := j.at
+	for at < len(j.text) && j.text[at]-'0' <= 9 {
+		at++
+	}
+	digits := at - j.at
+	if digits == 0 || digits > plainDigitsMax || digits > 1 && j.text[j.at] == '0' || at == len(j.text) {
+		return false
+	}
+	switch j.text[at] {
+	case ',', ']', '}', ' ', '\n':
+		j.at = at
+		return true
+	default:
+		return false
+	}
+}
+
 func (j *jsonText) avroInteger(t *avroType) error {
+	if j.peek(); j.plainInteger() {
+		return nil
+	}
 	number, whole, err := j.number()
 	if err != nil {
 		return err

@@ -18,8 +18,16 @@ func (j *jsonText) fail(format string, args ...any) error {
 	return fmt.Errorf("at byte %d: %s", j.at, fmt.Sprintf(format, args...))
 }
 
-// peek is the first byte of the next token, 0 at the end.
+// peek is the first byte of the next token, 0 at the end. Most tokens have no space before them.
 func (j *jsonText) peek() byte {
+	if j.at < len(j.text) && j.text[j.at] > ' ' {
+		return j.text[j.at]
+	}
+	return j.pass()
+}
+
+// pass goes over the space before a token.
+func (j *jsonText) pass() byte {
 	for j.at < len(j.text) {
 		switch c := j.text[j.at]; c {
 		case ' ', '\t', '\r', '\n':
@@ -74,9 +82,10 @@ func (j *jsonText) more(first *bool, closing byte) (bool, error) {
 		*first = false
 		return true, nil
 	}
-	if err := j.take(','); err != nil {
-		return false, err
+	if c != ',' {
+		return false, j.unexpected(c, ",")
 	}
+	j.at++
 	if j.peek() == closing {
 		return false, j.fail("%q after a comma", closing)
 	}

@@ -302,6 +302,7 @@ func BenchmarkValidate(b *testing.B) {
 		{"avro/JSON", compile(b, avro, riverAvro), asJSON, []byte(strings.Replace(riverJSON, "Elbe", strings.Repeat("x", 1024-len(riverJSON)), 1))},
 		{"avro/binary", compile(b, avro, riverAvro), asBinary, append([]byte{0xfe, 0x0e}, append([]byte(filler)[:959], unhex(b, riverHex)[5:]...)...)},
 		{"avro/JSON/many", compile(b, avro, `{"type": "array", "items": "int"}`), asJSON, []byte("[" + strings.Repeat("12345, ", 145) + "1]")},
+		{"avro/JSON/tiny", compile(b, avro, `{"type": "array", "items": "int"}`), asJSON, []byte("[" + strings.Repeat("1,", 511) + "1]")},
 		{"avro/binary/many", compile(b, avro, `{"type": "array", "items": "int"}`), asBinary, append(append([]byte{0xf8, 0x07}, bytes.Repeat([]byte{1, 2}, 254)...), 0)},
 		{"protobuf/JSON", compile(b, protoc, cityProto), asJSON, []byte(strings.Replace(cityJSON, "Ulm", strings.Repeat("x", 1024-len(cityJSON)), 1))},
 		{"protobuf/binary", compile(b, protoc, cityProto), asBinary, append([]byte{0x0a, 0xc0, 0x07}, append([]byte(strings.Repeat("x", 960)), unhex(b, cityHex)[5:]...)...)},
