@@ -101,6 +101,7 @@ func Open(ctx context.Context, e engine.Engine, o Options) (*Broker, error) {
 		snapshots: map[string]*snapshot{},
 		sweepDone: make(chan struct{}), opened: o.Clock.Mono(),
 	}
+	b.calendar.Observe(b.clock.Both())
 	b.schemas = registry.New((*schemaHome)(b))
 	shard, err := e.Own(ctx, 0, (*machine)(b))
 	if err != nil {

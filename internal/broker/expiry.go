@@ -60,7 +60,7 @@ func (b *Broker) expire(ctx context.Context) {
 
 // lookForUse lists subscriptions whose time to live is over, and notes the use of those of which the log knows less than it may.
 func (b *Broker) lookForUse(lagMax time.Duration) (unused []*subscription) {
-	now, wall := b.clock.Mono(), b.clock.Wall()
+	now, wall := b.clock.Both()
 	var notes []engine.Record
 	b.mu.RLock()
 	for _, s := range b.subByID {

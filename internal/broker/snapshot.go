@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +26,13 @@ type snapshot struct {
 	topic   *topic        // nil: deleted
 	keeps   engine.Offset // and all of the topic that follows; never changes
 	expire  int64         // Unix nanoseconds
+	given   int64         // when it was given that time, or when the broker started: Unix nanoseconds
+}
+
+// due says whether the snapshot's time has come. The caller holds Broker.mu.
+func (b *Broker) due(s *snapshot) bool {
+	mono, wall := b.clock.Both()
+	return s.expire <= wall && b.calendar.Over(mono, wall, s.given, s.expire)
 }
 
 // config is the snapshot as a client sees it. The caller holds Broker.mu.
@@ -54,7 +60,9 @@ func (b *Broker) bringSnapshot(d *ledger.Snapshot) error {
 		b.snapshots[d.Name] = s
 		b.snapshotNames.Change()
 	}
-	s.expire = c.ExpireTime.AsTime().UnixNano()
+	if expire := c.ExpireTime.AsTime().UnixNano(); expire != s.expire {
+		s.expire, s.given = expire, b.clock.Wall()
+	}
 	return nil
 }
 
@@ -157,7 +165,8 @@ func (b *Broker) snapshotsOf(project string) []string {
 
 // snapshotExpiry is the latest time to which a snapshot of the subscription that is made now may live.
 func (b *Broker) snapshotExpiry(ctx context.Context, s *subscription) (time.Time, error) {
-	now := time.Unix(0, b.clock.Wall())
+	mono, wall := b.clock.Both()
+	now := time.Unix(0, wall)
 	floor := s.durable.Floor()
 	if floor >= s.topic.durable.End() {
 		return catalog.SnapshotExpiry(now, now)
@@ -170,7 +179,7 @@ func (b *Broker) snapshotExpiry(ctx context.Context, s *subscription) (time.Time
 	if len(oldest.Blocks) == 0 {
 		return catalog.SnapshotExpiry(now, now)
 	}
-	return catalog.SnapshotExpiry(now, time.Unix(0, oldest.Blocks[0].Time))
+	return catalog.SnapshotExpiry(now, now.Add(-b.calendar.Age(mono, wall, oldest.Blocks[0].Time)))
 }
 
 // GetSnapshot gives a snapshot, NOT_FOUND when there is none.
@@ -210,17 +219,17 @@ func (b *Broker) UpdateSnapshot(ctx context.Context, in *pubsubpb.Snapshot, mask
 
 // DeleteSnapshot deletes a snapshot: what it alone kept is free.
 func (b *Broker) DeleteSnapshot(ctx context.Context, name string) error {
-	return b.deleteSnapshot(ctx, name, math.MaxInt64)
+	return b.deleteSnapshot(ctx, name, func(*snapshot) bool { return true })
 }
 
-// deleteSnapshot deletes a snapshot unless it lives longer than to a time, Unix nanoseconds.
-func (b *Broker) deleteSnapshot(ctx context.Context, name string, to int64) error {
+// deleteSnapshot deletes a snapshot if it is to be deleted, which is asked under Broker.mu.
+func (b *Broker) deleteSnapshot(ctx context.Context, name string, which func(*snapshot) bool) error {
 	defer b.names.Lock(name)()
 	b.mu.RLock()
 	s, err := b.findSnapshot(name)
-	due := err == nil && s.expire <= to
+	chosen := err == nil && which(s)
 	b.mu.RUnlock()
-	if !due {
+	if !chosen {
 		return err
 	}
 	return b.noteDeleted(ctx, name, ledger.AppendSnapshotDeleted(nil, s.durable.ID))
@@ -255,16 +264,15 @@ func (b *Broker) ListTopicSnapshots(name string, pageSize int32, pageToken strin
 // dropExpiredSnapshots deletes the snapshots whose time has come.
 func (b *Broker) dropExpiredSnapshots(ctx context.Context) {
 	var due []string
-	now := b.clock.Wall()
 	b.mu.RLock()
 	for name, s := range b.snapshots {
-		if s.expire <= now {
+		if b.due(s) {
 			due = append(due, name)
 		}
 	}
 	b.mu.RUnlock()
 	for _, name := range due {
-		if err := b.deleteSnapshot(ctx, name, now); err != nil && status.Code(err) != codes.NotFound {
+		if err := b.deleteSnapshot(ctx, name, b.due); err != nil && status.Code(err) != codes.NotFound {
 			b.logger.Error("expiry", "snapshot", name, "error", err)
 			return // the log takes nothing; Failed tells the rest
 		}

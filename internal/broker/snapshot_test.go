@@ -113,6 +113,88 @@ func TestASnapshotLivesUntilItExpires(t *testing.T) {
 	b.until("its space is free", func() bool { return w.trim(id) == 1 })
 }
 
+// expires says how long after it was asked a snapshot goes.
+func (b *bench) expires(within time.Duration) time.Duration {
+	b.t.Helper()
+	from := b.clock.Mono()
+	for {
+		passed := time.Duration(b.clock.Mono() - from)
+		if _, err := b.GetSnapshot(snapName); status.Code(err) == codes.NotFound {
+			return passed
+		}
+		if passed > within {
+			b.t.Fatalf("there after %v", passed)
+		}
+		b.sweeps(time.Hour - 2*sweepEvery)
+	}
+}
+
+func TestAJumpOfTheWallClockEndsNoSnapshot(t *testing.T) {
+	const life = 7 * day
+	for _, c := range []struct {
+		name string
+		by   time.Duration
+		want time.Duration // how long after its creation it goes
+	}{
+		{"an hour ahead", time.Hour, life},
+		{"ten days ahead", 10 * day, life},
+		{"an hour back", -time.Hour, life + time.Hour}, // the expire time is a promise
+		{"three days back", -3 * day, life + 3*day},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			b.topicWith(&pubsubpb.Subscription{})
+			made := b.clock.Mono()
+			snapshot := b.snapshot(snapName)
+			b.sweeps(day)
+			b.clock.SetWall(time.Unix(0, b.clock.Wall()).Add(c.by))
+			b.sweeps(time.Hour)
+			change := &pubsubpb.Snapshot{Name: snapName, Labels: map[string]string{"a": "b"}}
+			if _, err := b.UpdateSnapshot(b.ctx, change, &fieldmaskpb.FieldMask{Paths: []string{"labels"}}); err != nil {
+				t.Fatal(err)
+			}
+			b.expires(life + 4*day)
+			if lived := time.Duration(b.clock.Mono() - made); lived < c.want || lived > c.want+2*time.Hour {
+				t.Errorf("lived %v, want %v", lived, c.want)
+			}
+			if now := b.clock.Wall(); now < snapshot.ExpireTime.AsTime().UnixNano() {
+				t.Errorf("gone %v before its expire time", time.Duration(snapshot.ExpireTime.AsTime().UnixNano()-now))
+			}
+		})
+	}
+}
+
+func TestABrokerThatStartsBelievesTheClockAboutSnapshots(t *testing.T) {
+	b := newBench(t)
+	b.topicWith(&pubsubpb.Subscription{})
+	b.snapshot(snapName)
+	if err := b.Close(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.clock.Advance(7 * day)
+	b.open()
+	if took := b.expires(time.Hour); took > time.Hour {
+		t.Errorf("gone after %v", took)
+	}
+}
+
+func TestAJumpOfTheWallClockMakesNoBacklogTooOldForASnapshot(t *testing.T) {
+	b := newBench(t)
+	b.topicWith(&pubsubpb.Subscription{MessageRetentionDuration: durationpb.New(31 * day)})
+	b.at("a")
+	b.sweeps(day)
+	b.clock.SetWall(time.Unix(0, b.clock.Wall()).Add(10 * day))
+	lives := func() time.Duration {
+		return time.Duration(b.snapshot("").ExpireTime.AsTime().UnixNano() - b.clock.Wall())
+	}
+	if got := lives(); got < 6*day-time.Minute || got > 6*day {
+		t.Errorf("a snapshot of messages that are a day old lives %v", got)
+	}
+	b.restart() // which forgets the jump
+	_, err := b.CreateSnapshot(b.ctx, &pubsubpb.CreateSnapshotRequest{Name: snapName, Subscription: subName})
+	wantCode(t, "a snapshot of what the clock says is eleven days old", err, codes.FailedPrecondition)
+}
+
 func TestADeletedTopicsSnapshotsKeepNothing(t *testing.T) {
 	b, w := witnessed(t)
 	b.topicWith(&pubsubpb.Subscription{}, &pubsubpb.Subscription{Name: otherSub})

@@ -31,6 +31,7 @@ func (b *Broker) sweep(ctx context.Context) {
 
 // sweepOnce gives up what nobody needs any more at this moment.
 func (b *Broker) sweepOnce(ctx context.Context) {
+	b.calendar.Observe(b.clock.Both())
 	b.expire(ctx)
 	b.dropExpired(ctx)
 	b.dropExpiredSnapshots(ctx)
@@ -84,7 +85,8 @@ func (b *Broker) retentionOf(s *subscription) time.Duration {
 
 // cutoff is the publish time before which messages have outlived a retention.
 func (b *Broker) cutoff(r time.Duration) int64 {
-	return b.calendar.Cutoff(b.clock.Mono(), b.clock.Wall(), r)
+	mono, wall := b.clock.Both()
+	return b.calendar.Cutoff(mono, wall, r)
 }
 
 // dirtied says that something may have become free in a topic.

@@ -13,6 +13,8 @@ type Clock interface {
 	Wall() int64
 	// Mono is nanoseconds since some moment before the clock was handed out. It never falls.
 	Mono() int64
+	// Both is Mono and Wall of one moment. Who compares the two must not be held up between readings of each.
+	Both() (mono, wall int64)
 	// AfterFunc calls f once, in a goroutine of the clock's, when the monotonic clock has moved on by d.
 	AfterFunc(d time.Duration, f func()) Timer
 }
@@ -33,5 +35,10 @@ type system struct{ start time.Time }
 func (s system) Wall() int64 { return time.Now().UnixNano() }
 
 func (s system) Mono() int64 { return int64(time.Since(s.start)) }
+
+func (s system) Both() (mono, wall int64) {
+	now := time.Now()
+	return int64(now.Sub(s.start)), now.UnixNano()
+}
 
 func (s system) AfterFunc(d time.Duration, f func()) Timer { return time.AfterFunc(d, f) }

@@ -26,6 +26,9 @@ func TestSystemTimersRunOnMonotonicTime(t *testing.T) {
 		if passed := c.Wall() - before; passed != int64(time.Minute) {
 			t.Errorf("the wall clock moved by %v", time.Duration(passed))
 		}
+		if mono, wall := c.Both(); mono != c.Mono() || wall != c.Wall() {
+			t.Errorf("both are %d and %d, want %d and %d", mono, wall, c.Mono(), c.Wall())
+		}
 	})
 }
 
@@ -75,6 +78,9 @@ func TestManualTimersDoNotNoticeAJumpOfTheWallClock(t *testing.T) {
 		}
 		if c.Wall() != wall.UnixNano()+10 || c.Mono() != 10 {
 			t.Errorf("%v: wall %d, mono %d", wall, c.Wall(), c.Mono())
+		}
+		if mono, now := c.Both(); mono != c.Mono() || now != c.Wall() {
+			t.Errorf("%v: both are %d and %d", wall, mono, now)
 		}
 	}
 }

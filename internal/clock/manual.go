@@ -34,6 +34,13 @@ func (m *Manual) Mono() int64 {
 	return m.mono
 }
 
+// Both is Mono and Wall of one moment.
+func (m *Manual) Both() (mono, wall int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mono, m.wall
+}
+
 // SetWall makes the time of day jump, as somebody who sets the machine's clock does. Monotonic time and timers do not notice.
 func (m *Manual) SetWall(wall time.Time) {
 	m.mu.Lock()

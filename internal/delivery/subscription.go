@@ -108,7 +108,8 @@ func (o *Office) Open(d *ledger.Subscription, config *pubsubpb.Subscription) (*S
 	s := &Subscription{
 		office: o, durable: d, terms: t, filters: t.filter != nil, cursor: d.Floor(), recovered: d.Topic.End(), seeks: d.Seeks(),
 	}
-	s.Usage.Remember(o.Clock.Mono(), o.Clock.Wall(), d.Active())
+	mono, wall := o.Clock.Both()
+	s.Usage.Remember(mono, wall, d.Active())
 	if t.push != nil {
 		o.pushes.Add(s) // last: from now on others know it
 	}

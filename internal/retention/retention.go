@@ -1,6 +1,7 @@
-// Package retention decides how old is too old. Publish times are times of the day, and so is the moment that a retention looks back to; but
-// a clock that somebody sets forward makes no message older. What has happened to the clock while the process runs is remembered, and
-// messages from before a jump age by the time that has really passed.
+// Package retention decides how old is too old, and whether a moment has come until which something lives. Publish times and expire times are
+// times of the day, and so is the moment that a retention looks back to; but a clock that somebody sets forward makes nothing older.
+// What has happened to the clock while the process runs is remembered, and what is from before a jump ages by the time that has really
+// passed. A clock that was set back lets everything live longer, by as much.
 package retention
 
 import (
@@ -19,7 +20,7 @@ const (
 )
 
 // Calendar knows the jumps of the wall clock. The zero value is ready; it is safe for concurrent use. It sees a jump when it is next
-// asked, so it has to be asked now and then.
+// asked or told the time, so that has to happen now and then. Its methods take the monotonic and the wall clock's time of one moment.
 type Calendar struct {
 	mu         sync.Mutex
 	known      bool // mono and wall are set
@@ -33,12 +34,44 @@ type jump struct {
 	before int64 // what the wall clock would have shown without it
 }
 
-// Cutoff is the publish time, in Unix nanoseconds, before which messages have outlived the retention. It takes the monotonic and the wall
-// clock's time. A clock that was set back lets messages live longer, by as much.
+// Observe tells the calendar the time.
+func (c *Calendar) Observe(mono, wall int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.observe(mono, wall)
+}
+
+// Cutoff is the publish time, in Unix nanoseconds, before which messages have outlived the retention.
 func (c *Calendar) Cutoff(mono, wall int64, retention time.Duration) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.observe(mono, wall)
+	return c.cutoff(mono, wall, retention)
+}
+
+// Over says whether the life is over of what was given it at the time of day from, and was to live to the time of day to: both in Unix
+// nanoseconds.
+func (c *Calendar) Over(mono, wall, from, to int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.observe(mono, wall)
+	return wall >= to && c.cutoff(mono, wall, time.Duration(to-from)) >= from
+}
+
+// Age is for how long there has been what was published at a time of day, in Unix nanoseconds; 0 if that is still to come.
+func (c *Calendar) Age(mono, wall, published int64) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.observe(mono, wall)
+	age := wall - published
+	for _, j := range c.jumps {
+		age = min(age, mono-j.mono+max(0, j.before-published))
+	}
+	return time.Duration(max(0, age))
+}
+
+// cutoff needs the mutex.
+func (c *Calendar) cutoff(mono, wall int64, retention time.Duration) int64 {
 	cutoff := wall - int64(retention)
 	for _, j := range c.jumps {
 		if since := mono - j.mono; since < int64(retention) {
@@ -48,8 +81,11 @@ func (c *Calendar) Cutoff(mono, wall int64, retention time.Duration) int64 {
 	return cutoff
 }
 
-// observe notices a jump since it was last called.
+// observe notices a jump since it was last called. It needs the mutex.
 func (c *Calendar) observe(mono, wall int64) {
+	if mono < c.mono {
+		return // somebody who read the clocks later was quicker
+	}
 	if expected := c.wall + mono - c.mono; c.known && wall-expected >= int64(stepMin) {
 		c.jumps = append(c.jumps, jump{mono: mono, before: expected})
 	}

@@ -83,6 +83,63 @@ func TestNoMessageDiesYoung(t *testing.T) {
 	}
 }
 
+// TestLivesAndAgesFollowTheTimeThatPasses: however the clock jumps, what is given a life lives for it, by the time that really passes and
+// until the time of day that was named; and nothing looks older than it is. Where the clock was never set back, both are exact.
+func TestLivesAndAgesFollowTheTimeThatPasses(t *testing.T) {
+	for seed := range uint64(2000) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		back := seed%2 == 0
+		var c Calendar
+		type thing struct{ mono, from, to int64 }
+		var things []thing
+		offset := noon
+		for mono := int64(0); mono < 40*hour; mono += hour / 2 {
+			if rng.IntN(8) == 0 {
+				if offset += rng.Int64N(20) * hour; back { // smaller steps than stepMin would not count
+					offset -= 10 * hour
+				}
+			}
+			wall := offset + mono
+			c.Observe(mono, wall)
+			for _, thing := range things {
+				lived, life := mono-thing.mono, thing.to-thing.from
+				over, age := c.Over(mono, wall, thing.from, thing.to), c.Age(mono, wall, thing.from)
+				switch {
+				case over && (lived < life || wall < thing.to):
+					t.Fatalf("seed %d: over after %v of %v", seed, time.Duration(lived), time.Duration(life))
+				case int64(age) > lived:
+					t.Fatalf("seed %d: %v old after %v", seed, age, time.Duration(lived))
+				case !back && (over != (lived >= life) || int64(age) != lived):
+					t.Fatalf("seed %d: after %v of %v: over %v, %v old", seed, time.Duration(lived), time.Duration(life), over, age)
+				}
+			}
+			things = append(things, thing{mono, wall, wall + rng.Int64N(10*hour)})
+		}
+	}
+}
+
+func TestWhatIsToComeHasNoAgeAndWhatWasOverAtTheStartIsOver(t *testing.T) {
+	var c Calendar
+	if age := c.Age(0, noon, noon+hour); age != 0 {
+		t.Errorf("what will be published in an hour is %v old", age)
+	}
+	if c.Over(0, noon, noon, noon+1) || !c.Over(0, noon, noon, noon) || !c.Over(0, noon, noon, noon-hour) {
+		t.Error("a life is over when its end has come, and not before")
+	}
+}
+
+// A caller may be held up between reading the clocks and asking.
+func TestALateQuestionIsNoJump(t *testing.T) {
+	var c Calendar
+	c.Observe(0, noon)
+	c.Observe(2*hour, noon+9*hour) // a jump by seven hours
+	c.Observe(hour, noon+hour)     // read before the jump
+	c.Observe(3*hour, noon+10*hour)
+	if len(c.jumps) != 1 {
+		t.Errorf("%d jumps", len(c.jumps))
+	}
+}
+
 func TestWhatIsRememberedIsBounded(t *testing.T) {
 	var c Calendar
 	for i := range int64(1000) {
