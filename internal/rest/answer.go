@@ -47,8 +47,8 @@ type answer struct {
 	text []byte // compact JSON
 }
 
-// success writes a gRPC handler's response as JSON. The response is used up.
-func success(m *method, response any) (answer, error) {
+// success writes what is wanted of a gRPC handler's response as JSON. The response is used up.
+func success(m *method, response any, wanted *selection) (answer, error) {
 	message, is := response.(proto.Message)
 	if raw, isRaw := response.(*wire.Raw); isRaw {
 		decoded := m.answer.New().Interface()
@@ -62,7 +62,7 @@ func success(m *method, response any) (answer, error) {
 	if !is {
 		return answer{}, status.Errorf(codes.Internal, "a response is a %T", response)
 	}
-	text, err := protojson.Marshal(message)
+	text, err := protojson.Marshal(wanted.of(message))
 	if err != nil {
 		return answer{}, status.Errorf(codes.Internal, "a response cannot be written as JSON: %v", err)
 	}

@@ -145,6 +145,10 @@ func (f *Front) serve(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	default:
 		return refusal(http.StatusNotFound, "Not found: there is no method "+r.Method+" "+r.URL.Path+".", "NOT_FOUND", nil)
 	}
+	wanted, err := partial(b.method.answer.Descriptor(), query, r.Header)
+	if err != nil {
+		return failure(err)
+	}
 	in := body{budget: &f.bodies, patience: f.patience}
 	defer in.release()
 	if err := in.read(w, r); err != nil {
@@ -158,7 +162,7 @@ func (f *Front) serve(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	if err != nil {
 		return f.failed(r, err)
 	}
-	good, err := success(b.method, response)
+	good, err := success(b.method, response, wanted)
 	if err != nil {
 		return f.failed(r, err)
 	}

@@ -134,7 +134,7 @@ func TestPathQueryAndBodyBecomeOneRequest(t *testing.T) {
 		{"PUT /v1/projects/p/topics/ttt?state=1", "", &pubsubpb.Topic{Name: "projects/p/topics/ttt", State: pubsubpb.Topic_ACTIVE}},
 		{"POST /v1/projects/p/subscriptions/sss:detach", "{}", &pubsubpb.DetachSubscriptionRequest{Subscription: "projects/p/subscriptions/sss"}},
 		{"POST /v1/projects/p/subscriptions/sss:pull", `{"subscription":"x","maxMessages":3}`, &pubsubpb.PullRequest{Subscription: "projects/p/subscriptions/sss", MaxMessages: 3}},
-		{"DELETE /v1/projects/p/topics/ttt?alt=json&key=k&fields=name&$.xgafv=1&%24alt=json", "", &pubsubpb.DeleteTopicRequest{Topic: "projects/p/topics/ttt"}},
+		{"DELETE /v1/projects/p/topics/ttt?alt=json&key=k&fields=*&$.xgafv=1&%24alt=json", "", &pubsubpb.DeleteTopicRequest{Topic: "projects/p/topics/ttt"}},
 		{"HEAD /v1/projects/p/topics/ttt", "", &pubsubpb.GetTopicRequest{Topic: "projects/p/topics/ttt"}},
 	} {
 		method, path, _ := strings.Cut(test.call, " ")
