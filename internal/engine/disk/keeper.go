@@ -93,6 +93,7 @@ func (s *shard) keep() {
 
 // upkeep does what there is to do. Its error is a disk that fails: want of space is not one.
 func (s *shard) upkeep() error {
+	s.index.Age(s.options.Clock.Mono(), s.arenas)
 	if err := s.footAll(); err != nil && !layout.NoSpace(err) {
 		return err
 	}

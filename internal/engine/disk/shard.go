@@ -221,5 +221,6 @@ func (s *shard) closeFiles() {
 	}
 	s.index.Tail.Drop()
 	s.index.Mu.Unlock()
+	s.arenas.Close()
 	s.files.Close()
 }

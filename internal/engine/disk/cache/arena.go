@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/posthaste-io/posthaste/internal/engine/disk/layout"
 	"github.com/posthaste-io/posthaste/internal/vfs"
@@ -15,16 +16,18 @@ import (
 // stays for a while as the tail cache, from which readers take blocks without copying.
 //
 //  1. Bytes of a closed commit never change while anybody refers to the arena.
-//  2. An arena is used for other bytes only when its last reference is gone: the appenders', one of each commit in flight, the tail's,
-//     and one of each batch that a reader has not released.
+//  2. An arena is used for other bytes, or its memory given back, only when its last reference is gone: the appenders', one of each commit
+//     in flight, the tail's, and one of each batch that a reader has not released.
 type Arena struct {
-	Mem  []byte
-	Base layout.Position // of mem[0]
-	Used int             // bytes taken by commits, whole pages; guarded by the shard's append lock
-	refs atomic.Int32
-	pool *Arenas
-	// published is how many bytes hold durable commits. The index's lock guards it.
-	Published int
+	Mem    []byte // buffer's; nil when that was given back
+	buffer vfs.Buffer
+	Base   layout.Position // of mem[0]
+	Used   int             // bytes taken by commits, whole pages; guarded by the shard's append lock
+	refs   atomic.Int32
+	pool   *Arenas
+	// published is how many bytes hold durable commits, and publishedAt when the last of them came. The index's lock guards them.
+	Published   int
+	publishedAt int64
 }
 
 // Unpin implements engine.Pin: it drops one reference.
@@ -41,12 +44,12 @@ func (a *Arena) Unpin() {
 func (a *Arena) Pin() { a.refs.Add(1) }
 
 // Arenas keeps a few arenas of the usual size, so that steady work allocates none. The memory behind an arena is touched only as
-// far as it is filled.
+// far as it is filled. It is safe for concurrent use.
 type Arenas struct {
 	size int // bytes of an ordinary arena
-	keep int // how many free ones are kept
 
 	mu   sync.Mutex
+	keep int // how many free ones are kept
 	free []*Arena
 }
 
@@ -63,7 +66,8 @@ func (p *Arenas) Get(n int, base layout.Position) *Arena {
 	}
 	p.mu.Unlock()
 	if a == nil {
-		a = &Arena{Mem: vfs.AlignedBytes(max(n, p.size)), pool: p}
+		a = &Arena{pool: p, buffer: vfs.NewBuffer(max(n, p.size))}
+		a.Mem = a.buffer.Bytes()
 	}
 	a.Base, a.Used, a.Published = base, 0, 0
 	a.refs.Store(1)
@@ -72,10 +76,38 @@ func (p *Arenas) Get(n int, base layout.Position) *Arena {
 
 func (p *Arenas) put(a *Arena) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(a.Mem) == p.size && len(p.free) < p.keep {
+	kept := len(a.Mem) == p.size && len(p.free) < p.keep
+	if kept {
 		p.free = append(p.free, a)
 	}
+	p.mu.Unlock()
+	if !kept {
+		a.giveBack()
+	}
+}
+
+func (a *Arena) giveBack() {
+	a.Mem = nil
+	a.buffer.Free()
+}
+
+// Drain gives back the memory of free arenas.
+func (p *Arenas) Drain() {
+	p.mu.Lock()
+	free := p.free
+	p.free = nil
+	p.mu.Unlock()
+	for _, a := range free {
+		a.giveBack()
+	}
+}
+
+// Close gives back the memory of all arenas, of each when its last reference is gone.
+func (p *Arenas) Close() {
+	p.mu.Lock()
+	p.keep = 0
+	p.mu.Unlock()
+	p.Drain()
 }
 
 // Tail is the list of arenas that readers may use, in log order. The index's lock guards it.
@@ -83,24 +115,42 @@ type Tail struct {
 	arenas []*Arena
 	Bytes  int64 // of memory behind the arenas
 	Max    int64
+	now    int64 // as Age was told
 }
+
+// tailAgeMax is how old bytes in the tail may get. A log that little is written to would have the same few megabytes in memory for days,
+// and who is so far behind can read them from the disk.
+const tailAgeMax = time.Minute
 
 // Publish says that the commit that ends at byte end of the arena is durable. It takes an arena in when it comes for the first time, and
 // lets the oldest ones go when there are too many. The newest always stays.
 func (t *Tail) Publish(a *Arena, end int) {
-	a.Published = end
+	a.Published, a.publishedAt = end, t.now
 	if n := len(t.arenas); n == 0 || t.arenas[n-1] != a {
 		a.Pin()
 		t.arenas = append(t.arenas, a)
 		t.Bytes += int64(len(a.Mem))
 	}
-	dropped := 0
-	for t.Bytes > t.Max && dropped < len(t.arenas)-1 {
-		t.Bytes -= int64(len(t.arenas[dropped].Mem))
-		t.arenas[dropped].Unpin()
-		dropped++
+	for t.Bytes > t.Max && len(t.arenas) > 1 {
+		t.dropOldest()
 	}
-	t.arenas = slices.Delete(t.arenas, 0, dropped)
+}
+
+// Age lets go of the arenas to which nothing was added for a while. It takes the monotonic clock's time, and should be called now and then;
+// how old something is is known as exactly as that. It reports whether the tail is empty.
+func (t *Tail) Age(now int64) (empty bool) {
+	t.now = now
+	for len(t.arenas) > 0 && now-t.arenas[0].publishedAt > int64(tailAgeMax) {
+		t.dropOldest()
+	}
+	return len(t.arenas) == 0
+}
+
+func (t *Tail) dropOldest() {
+	oldest := t.arenas[0]
+	t.Bytes -= int64(len(oldest.Mem))
+	t.arenas = slices.Delete(t.arenas, 0, 1)
+	oldest.Unpin()
 }
 
 // Find gives the arena that holds the durable byte at a position, nil when none does.

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path"
 	"testing"
+	"time"
 
 	"github.com/posthaste-io/posthaste/internal/engine/disk/layout"
 	"github.com/posthaste-io/posthaste/internal/vfs"
@@ -99,6 +100,66 @@ func TestLargeArenasAreNotKept(t *testing.T) {
 	if b := pool.Get(1, layout.At(1, layout.PageBytes)); b == a {
 		t.Error("a large arena was kept")
 	}
+}
+
+func TestTailForgetsWhatIsOld(t *testing.T) {
+	pool, tail := NewArenas(arenaBytes, 100), &Tail{Max: 1 << 20}
+	at := func(i int) layout.Position { return layout.At(1, int64(layout.PageBytes+i*arenaBytes)) }
+	var arenas []*Arena
+	for i := range 4 {
+		if empty := tail.Age(int64(i) * int64(time.Second)); empty != (i == 0) {
+			t.Errorf("with %d arenas the tail is empty: %v", i, empty)
+		}
+		arenas = append(arenas, pool.Get(1, at(i)))
+		tail.Publish(arenas[i], layout.PageBytes)
+	}
+	for kept := 4; kept >= 0; kept-- {
+		oldest := 4 - kept // seconds
+		if empty := tail.Age(int64(tailAgeMax) + int64(oldest)*int64(time.Second)); kept > 0 && empty {
+			t.Error("the tail is empty too early")
+		}
+		for i := range 4 {
+			if got, want := tail.Find(at(i)) != nil, i >= oldest; got != want {
+				t.Errorf("%d s later arena %d is there: %v, want %v", oldest, i, got, want)
+			}
+		}
+	}
+	if !tail.Age(2*int64(tailAgeMax)) || tail.Bytes != 0 {
+		t.Errorf("%d bytes are left of what is old", tail.Bytes)
+	}
+	// The appenders go on where they were, in memory that the tail has let go of.
+	tail.Publish(arenas[3], 2*layout.PageBytes)
+	if tail.Find(at(3)) != arenas[3] || tail.Bytes != arenaBytes {
+		t.Error("an arena did not come back when it was added to")
+	}
+}
+
+func TestFreeArenasAreGivenBack(t *testing.T) {
+	pool := NewArenas(arenaBytes, 2)
+	var arenas []*Arena
+	for i := range 4 {
+		arenas = append(arenas, pool.Get(1, layout.At(1, int64(layout.PageBytes+i*arenaBytes))))
+	}
+	there := func(want ...bool) {
+		t.Helper()
+		for i, a := range arenas {
+			if got := a.Mem != nil; got != want[i] {
+				t.Errorf("the memory of arena %d is there: %v, want %v", i, got, want[i])
+			}
+		}
+	}
+	for _, a := range arenas[:3] {
+		a.Unpin()
+	}
+	there(true, true, false, true)
+	pool.Drain()
+	there(false, false, false, true)
+	arenas[0] = pool.Get(1, layout.At(2, layout.PageBytes))
+	pool.Close()
+	there(true, false, false, true)
+	arenas[3].Unpin()
+	arenas[0].Unpin()
+	there(false, false, false, false)
 }
 
 func TestSectionsKeepWhatIsUsed(t *testing.T) {

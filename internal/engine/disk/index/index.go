@@ -55,6 +55,16 @@ func New(tailBytes int64) *Index {
 	}
 }
 
+// Age lets the tail forget what is old; see [cache.Tail.Age]. When nothing is left, memory for the next arenas is given back, too.
+func (x *Index) Age(now int64, arenas *cache.Arenas) {
+	x.Mu.Lock()
+	empty := x.Tail.Age(now)
+	x.Mu.Unlock()
+	if empty {
+		arenas.Drain()
+	}
+}
+
 // Add takes in a durable block whose record is at a byte of a segment. The lock is held.
 func (x *Index) Add(s *Segment, offset int64, h *layout.RecordHeader) error {
 	t := x.Topics[h.Topic]
