@@ -108,11 +108,14 @@ func (b *Broker) CreateSnapshot(ctx context.Context, in *pubsubpb.CreateSnapshot
 	}
 	project := config.Name[:strings.LastIndex(config.Name, "/snapshots/")]
 	defer b.names.Lock(config.Name, in.Subscription, project)() // the project's, as its snapshots are counted
+	if _, err := b.GetSnapshot(config.Name); err == nil {
+		return nil, catalog.AlreadyExists(config.Name)
+	}
 	s, err := b.subscription(in.Subscription)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.mayCreateSnapshot(s, config.Name, project); err != nil {
+	if err := b.mayCreateSnapshot(s, project); err != nil {
 		return nil, err
 	}
 	if err := s.work.ShutOut(ctx); err != nil {
@@ -138,8 +141,8 @@ func (b *Broker) CreateSnapshot(ctx context.Context, in *pubsubpb.CreateSnapshot
 
 var errTopicDeleted = status.Error(codes.FailedPrecondition, "The subscription's topic is deleted: a snapshot of it could not be used.")
 
-// mayCreateSnapshot says why there cannot be a snapshot of the subscription under the name.
-func (b *Broker) mayCreateSnapshot(s *subscription, name, project string) error {
+// mayCreateSnapshot says why there cannot be another snapshot of the subscription.
+func (b *Broker) mayCreateSnapshot(s *subscription, project string) error {
 	if err := b.immovable(s); err != nil {
 		return err
 	}
@@ -148,8 +151,6 @@ func (b *Broker) mayCreateSnapshot(s *subscription, name, project string) error 
 	switch {
 	case s.topic.durable.Deleted:
 		return errTopicDeleted
-	case b.snapshots[name] != nil:
-		return catalog.AlreadyExists(name)
 	case len(s.topic.snapshots) >= limit.SnapshotsPerTopicMax:
 		return status.Errorf(codes.ResourceExhausted, "The topic has %d snapshots, which is the maximum.", limit.SnapshotsPerTopicMax)
 	case len(b.snapshots) >= limit.SnapshotsPerProjectMax && len(b.snapshotsOf(project)) >= limit.SnapshotsPerProjectMax:

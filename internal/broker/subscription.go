@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/posthaste-io/posthaste/internal/catalog"
@@ -167,13 +168,12 @@ func (s *subscription) config() (*pubsubpb.Subscription, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := s.topic.config()
-	if err != nil {
-		return nil, err
-	}
-	c.TopicMessageRetentionDuration = t.MessageRetentionDuration
-	if s.topic.durable.Deleted {
-		c.Topic, c.TopicMessageRetentionDuration = catalog.DeletedTopic, nil
+	c.TopicMessageRetentionDuration = nil
+	switch {
+	case s.topic.durable.Deleted:
+		c.Topic = catalog.DeletedTopic
+	case s.topic.retention > 0:
+		c.TopicMessageRetentionDuration = durationpb.New(s.topic.retention)
 	}
 	return c, nil
 }

@@ -176,17 +176,26 @@ func (b *Broker) ListTopics(project string, pageSize int32, pageToken string) ([
 	return roster.Page(names, pageSize, pageToken, func(name string) (*pubsubpb.Topic, error) { return b.topics[name].config() })
 }
 
-// ListTopicSubscriptions gives a page of the names of the subscriptions attached to a topic, in order.
-func (b *Broker) ListTopicSubscriptions(name string, pageSize int32, pageToken string) ([]string, string, error) {
+// attached lists the names of a topic's subscriptions. They are sorted without the lock, since there may be thousands of them.
+func (b *Broker) attached(name string) ([]string, error) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	t, err := b.find(name)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	names := make([]string, len(t.subscriptions))
 	for i, s := range t.subscriptions {
 		names[i] = s.durable.Name
+	}
+	return names, nil
+}
+
+// ListTopicSubscriptions gives a page of the names of the subscriptions attached to a topic, in order.
+func (b *Broker) ListTopicSubscriptions(name string, pageSize int32, pageToken string) ([]string, string, error) {
+	names, err := b.attached(name)
+	if err != nil {
+		return nil, "", err
 	}
 	slices.Sort(names)
 	return catalog.Page(names, pageSize, pageToken)
