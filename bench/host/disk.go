@@ -73,7 +73,7 @@ const (
 	syncFileBytes  = 8 << 20
 )
 
-// SyncTime measures, for d, how long the disk under dir takes to make one block of 4 KiB durable: a write and an fdatasync into a file
+// SyncTime measures, for d and at least once, how long the disk under dir takes to make one block of 4 KiB durable: a write and an fdatasync into a file
 // that was written in full before, so that only data moves. direct says whether the page cache could be bypassed.
 func SyncTime(ctx context.Context, dir string, d time.Duration) (times *load.Histogram, direct bool, err error) {
 	file, direct, err := openSyncFile(filepath.Join(dir, "sync-time"))
@@ -87,7 +87,7 @@ func SyncTime(ctx context.Context, dir string, d time.Duration) (times *load.His
 	copy(block, load.Payload(syncBlockBytes, 1))
 	times = &load.Histogram{}
 	end := time.Now().Add(d)
-	for offset := int64(0); time.Now().Before(end) && ctx.Err() == nil; offset = (offset + syncBlockBytes) % syncFileBytes {
+	for offset := int64(0); (times.Count() == 0 || time.Now().Before(end)) && ctx.Err() == nil; offset = (offset + syncBlockBytes) % syncFileBytes {
 		start := time.Now()
 		if _, err := file.WriteAt(block, offset); err != nil {
 			return nil, direct, fmt.Errorf("sync time of %s: %w", dir, err)

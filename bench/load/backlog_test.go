@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/posthaste-io/posthaste/bench/fake"
 	"github.com/posthaste-io/posthaste/bench/load"
@@ -23,7 +24,7 @@ func filled(t *testing.T, faults fake.Faults) (client *load.Client, server *fake
 
 func TestHeldMessagesAreAcknowledgedAtRandom(t *testing.T) {
 	client, server, subscription := filled(t, fake.Faults{})
-	held, err := client.Hold(t.Context(), subscription, 2, heldMessages, testStallMax)
+	held, err := client.Hold(t.Context(), subscription, 2, heldMessages, patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,9 +46,9 @@ func TestHeldMessagesAreAcknowledgedAtRandom(t *testing.T) {
 }
 
 func TestHoldFailsOnLossAndRepetition(t *testing.T) {
-	for _, faults := range []fake.Faults{{LoseMessage: 17}, {RepeatMessage: 17}} {
+	for faults, stallMax := range map[fake.Faults]time.Duration{{LoseMessage: 17}: lossStallMax, {RepeatMessage: 17}: patience} {
 		client, _, subscription := filled(t, faults)
-		if _, err := client.Hold(t.Context(), subscription, 1, heldMessages, testStallMax); err == nil {
+		if _, err := client.Hold(t.Context(), subscription, 1, heldMessages, stallMax); err == nil {
 			t.Errorf("%+v went unnoticed", faults)
 		}
 	}
@@ -59,15 +60,15 @@ func TestDrainExactlyWantsTheseMessagesAndNoOthers(t *testing.T) {
 		all[i] = uint64(i)
 	}
 	client, _, subscription := filled(t, fake.Faults{})
-	if err := client.DrainExactly(t.Context(), subscription, 1, all, testStallMax); err != nil {
+	if err := client.DrainExactly(t.Context(), subscription, 1, all, patience); err != nil {
 		t.Error(err)
 	}
 	client, _, subscription = filled(t, fake.Faults{})
-	if err := client.DrainExactly(t.Context(), subscription, 1, all[1000:], testStallMax); err == nil {
+	if err := client.DrainExactly(t.Context(), subscription, 1, all[1000:], patience); err == nil {
 		t.Errorf("messages that were acknowledged came: %v", err)
 	}
 	client, _, subscription = filled(t, fake.Faults{LoseMessage: 5})
-	if err := client.DrainExactly(t.Context(), subscription, 1, all, testStallMax); !errors.Is(err, load.ErrLost) {
+	if err := client.DrainExactly(t.Context(), subscription, 1, all, lossStallMax); !errors.Is(err, load.ErrLost) {
 		t.Errorf("a message is missing: %v", err)
 	}
 }

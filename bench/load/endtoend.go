@@ -158,12 +158,12 @@ func (s *subscriber) wait(ctx context.Context, messages uint64, stallMax time.Du
 
 var errBroken = errors.New("the streams are broken")
 
-// wait looks at the progress once per stallMax: a subscription that moves, however slowly, is not given up. It fails with errBroken when
-// that is closed.
+// wait looks at the progress at most once per stallMax: a subscription that moves, however slowly, is not given up, and neither is one
+// whose waiter was itself held up and looks late. It fails with errBroken when that is closed.
 func (t *tracker) wait(ctx context.Context, messages uint64, stallMax time.Duration, broken <-chan struct{}) error {
 	reached := t.expect(messages)
-	ticker := time.NewTicker(stallMax)
-	defer ticker.Stop()
+	timer := time.NewTimer(stallMax)
+	defer timer.Stop()
 	before := uint64(0)
 	for {
 		select {
@@ -173,12 +173,13 @@ func (t *tracker) wait(ctx context.Context, messages uint64, stallMax time.Durat
 			return errBroken
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-ticker.C:
+		case <-timer.C:
 			unique, _, _ := t.progress()
 			if unique == before {
 				return fmt.Errorf("%w: %d of %d came, nothing for %v", ErrLost, unique, messages, stallMax)
 			}
 			before = unique
+			timer.Reset(stallMax)
 		}
 	}
 }

@@ -108,6 +108,7 @@ func TestEndToEndFailsWhenOtherMessagesAreTheDeadLetters(t *testing.T) {
 	}
 	other, _, topic, subscriptions := connected(t, fake.Faults{}, 2)
 	work.Topic, work.Subscriptions, work.DeadLetters = topic, subscriptions[:1], subscriptions[1] // gets all, and none by a nack
+	work.StallMax = lossStallMax
 	_, err := other.EndToEnd(t.Context(), work)
 	if !errors.Is(err, load.ErrLost) && !errors.Is(err, load.ErrStray) { // by how far the wrong ones had come when they were looked at
 		t.Errorf("got %v", err)
@@ -123,7 +124,7 @@ func TestEndToEndFailsWithoutTheDeadLetters(t *testing.T) {
 	if err := client.CreateSubscription(t.Context(), &pubsubpb.Subscription{Name: empty, Topic: load.TopicName(project, "other")}); err != nil {
 		t.Fatal(err)
 	}
-	work.DeadLetters = empty
+	work.DeadLetters, work.StallMax = empty, lossStallMax
 	if _, err := client.EndToEnd(t.Context(), work); !errors.Is(err, load.ErrLost) {
 		t.Errorf("got %v", err)
 	}
@@ -135,14 +136,14 @@ func TestRewindReceivesEverythingAgain(t *testing.T) {
 	if _, err := client.EndToEnd(t.Context(), work); err != nil {
 		t.Fatal(err)
 	}
-	r, err := client.Rewind(t.Context(), subscriptions[0], time.Now(), 2, work.Messages, testStallMax)
+	r, err := client.Rewind(t.Context(), subscriptions[0], time.Now(), 2, work.Messages, patience)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r.Call <= 0 || r.First < r.Call || r.All < r.First {
 		t.Errorf("got %+v", r)
 	}
-	if _, err := client.Rewind(t.Context(), subscriptions[0], time.Now(), 2, work.Messages+1, testStallMax); !errors.Is(err, load.ErrLost) {
+	if _, err := client.Rewind(t.Context(), subscriptions[0], time.Now(), 2, work.Messages+1, lossStallMax); !errors.Is(err, load.ErrLost) {
 		t.Errorf("one message too many was wanted: %v", err)
 	}
 }

@@ -320,7 +320,7 @@ func ignoreCanceled(err error) error {
 }
 
 // halfCloseMax is how long a server may take to end a stream whose client has ended its side.
-const halfCloseMax = 2 * time.Second
+const halfCloseMax = 10 * time.Second
 
 // failure returns why a stream is broken.
 func (s *subscriber) failure() error {

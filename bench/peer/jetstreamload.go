@@ -19,7 +19,8 @@ const (
 	natsSubject      = "bench.messages"
 	natsConsumer     = "bench"
 	natsMaxAckWait   = 60 * time.Second
-	natsAckPending   = 40_000 // unacknowledged messages of the consumer: as many as two streams of the generator may hold
+	natsAnswerMax    = 60 * time.Second // of a server that is alive: the client's own bounds are too close for a busy machine
+	natsAckPending   = 40_000           // unacknowledged messages of the consumer: as many as two streams of the generator may hold
 	natsPullMessages = 5_000
 )
 
@@ -101,12 +102,13 @@ func (l *natsLoad) open(ctx context.Context, address string) error {
 		connections++ // the last one receives
 	}
 	for range connections {
-		conn, err := nats.Connect("nats://"+address, nats.MaxReconnects(0))
+		conn, err := nats.Connect("nats://"+address, nats.MaxReconnects(0), nats.Timeout(natsAnswerMax))
 		if err != nil {
 			return err
 		}
 		l.connections = append(l.connections, conn)
 		stream, err := jetstream.New(conn,
+			jetstream.WithDefaultTimeout(natsAnswerMax),
 			jetstream.WithPublishAsyncMaxPending(l.work.PendingMax),
 			jetstream.WithPublishAsyncErrHandler(func(_ jetstream.JetStream, _ *nats.Msg, err error) {
 				l.failed.CompareAndSwap(nil, &err)

@@ -46,6 +46,11 @@ func rowsOf(r *report.Report, id string) []report.Row {
 	return rows
 }
 
+// measuredNothing tells whether a figure is 0 that cannot be.
+func measuredNothing(row report.Row) bool {
+	return row.Unknown == "" && row.Measured.Value <= 0 && row.Work != "memory of an idle pair"
+}
+
 func TestRunMeasuresABrokerBesideItsYardsticks(t *testing.T) {
 	server, err := fake.Start(fake.Faults{})
 	if err != nil {
@@ -55,9 +60,14 @@ func TestRunMeasuresABrokerBesideItsYardsticks(t *testing.T) {
 	options := tiny(t)
 	options.Address, options.Pid = server.Address, os.Getpid()
 	options.Only = []string{"T1", " T3", "T7", "T8", "T10", "T12", "T13", "poison"}
-	result, err := Run(t.Context(), options)
-	if err != nil {
-		t.Fatal(err)
+	var result *report.Report
+	for { // a machine may be too busy to do anything that can be measured in a tiny while, or to tick off CPU time
+		if result, err = Run(t.Context(), options); err != nil {
+			t.Fatal(err)
+		}
+		if options.Duration *= 5; options.Duration > time.Minute || !slices.ContainsFunc(result.Rows, measuredNothing) {
+			break
+		}
 	}
 	for id, want := range map[string]int{"T1": 1, "T3": 1, "T7": 2, "T12": 2, "T13": 2, "poison": 1} {
 		rows := rowsOf(result, id)
@@ -65,7 +75,7 @@ func TestRunMeasuresABrokerBesideItsYardsticks(t *testing.T) {
 			t.Fatalf("%s has %d rows, want %d", id, len(rows), want)
 		}
 		for _, row := range rows {
-			if row.Unknown != "" || row.Measured.Value <= 0 && row.Work != "memory of an idle pair" {
+			if row.Unknown != "" || measuredNothing(row) {
 				t.Errorf("%s %s: %v %s", row.ID, row.Work, row.Measured, row.Unknown)
 			}
 		}
