@@ -121,7 +121,7 @@ func (f *forwarder) compose(ctx context.Context) (unread error) {
 	for i := range f.letters {
 		l := &f.letters[i]
 		off := engine.Offset(l.Offset)
-		m, found, err := f.reader.Find(ctx, off, true)
+		m, found, err := f.reader.Find(ctx, off)
 		switch {
 		case err != nil:
 			unread = err

@@ -339,7 +339,7 @@ func (t *Taker) takeShare(ctx context.Context, q *lease.Queue, max int, bytesMax
 			}
 			continue
 		}
-		m, found, err := t.reader.Find(ctx, engine.Offset(l.Offset), l.Attempt > 1)
+		m, found, err := t.reader.Find(ctx, engine.Offset(l.Offset))
 		if err != nil {
 			q.Return(now, l.Handle, l.Offset)
 			return err

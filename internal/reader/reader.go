@@ -4,6 +4,8 @@ package reader
 import (
 	"cmp"
 	"context"
+	"slices"
+	"sort"
 
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/wire"
@@ -15,21 +17,24 @@ type Reader struct {
 	Shard engine.Shard
 	Topic engine.TopicID // may be changed after Release
 
-	bytesMax int     // of a read; 0: readBytesMax
-	aside    *Reader // of Find; made when it is first needed
+	aside *Reader // of Find; made when it is first needed
+
+	// Of a reader aside: how much it read last, 0 of any other, and where that began and ended.
+	bytesMax    int
+	began, next engine.Offset
 
 	batch engine.Batch
-	spent []engine.Batch // whose messages are still in use
+	spent []engine.Batch // whose messages are still in use, by their first offsets
 	block int            // in batch.Blocks
 	index uint32         // of the message that rest begins with, in that block
 	rest  []byte
 	last  Message // what At gave last: it is asked for when a message is admitted and again when it is taken
 }
 
-// How much is read at a time: going forward, and for single messages.
+// How much is read at a time: going forward, and at first for messages that stand apart.
 const (
 	readBytesMax  = 1 << 20
-	asideBytesMax = 64 << 10
+	asideBytesMin = 4 << 10
 )
 
 // Message is a stored message and what the log knows of it.
@@ -45,7 +50,7 @@ func (r *Reader) At(ctx context.Context, off engine.Offset) (Message, bool, erro
 	if r.last.Bytes != nil && r.last.Offset == off {
 		return r.last, true, nil
 	}
-	if !r.seek(off) {
+	if !r.seek(off) && !r.recall(off) {
 		if err := r.load(ctx, off); err != nil || len(r.batch.Blocks) == 0 {
 			return Message{}, false, err
 		}
@@ -61,14 +66,15 @@ func (r *Reader) At(ctx context.Context, off engine.Offset) (Message, bool, erro
 	return r.last, true, nil
 }
 
-// Find is At. Messages that stand apart, such as the few that are delivered again, are looked for aside, with little read ahead, so that
-// the reader keeps its place.
-func (r *Reader) Find(ctx context.Context, off engine.Offset, apart bool) (Message, bool, error) {
-	if !apart {
+// Find is At for a message that was admitted before. One that stands apart from what the reader has at hand, as those do that are delivered
+// again and those that had to wait for their ordering key, is looked for aside, so that the reader keeps its place. Many of them may come in
+// any order: nothing that is at hand is read again, and little is read ahead until they turn out to follow each other.
+func (r *Reader) Find(ctx context.Context, off engine.Offset) (Message, bool, error) {
+	if n := len(r.batch.Blocks); n > 0 && off >= r.batch.Blocks[0].First && off < r.batch.Blocks[n-1].End() {
 		return r.At(ctx, off)
 	}
 	if r.aside == nil {
-		r.aside = &Reader{Shard: r.Shard, bytesMax: asideBytesMax}
+		r.aside = &Reader{Shard: r.Shard, bytesMax: asideBytesMin}
 	}
 	r.aside.Topic = r.Topic
 	return r.aside.At(ctx, off)
@@ -76,24 +82,54 @@ func (r *Reader) Find(ctx context.Context, off engine.Offset, apart bool) (Messa
 
 // seek goes to an offset in the blocks at hand.
 func (r *Reader) seek(off engine.Offset) bool {
-	for r.block < len(r.batch.Blocks) {
-		b := &r.batch.Blocks[r.block]
-		switch {
-		case off < b.First:
+	blocks := r.batch.Blocks
+	if r.block >= len(blocks) || off < blocks[r.block].First || off >= blocks[r.block].End() {
+		at := r.block + 1 // most often it is the next one
+		if at >= len(blocks) || off < blocks[at].First || off >= blocks[at].End() {
+			at = sort.Search(len(blocks), func(i int) bool { return off < blocks[i].End() })
+		}
+		if at == len(blocks) || off < blocks[at].First {
 			return false
-		case off >= b.End():
-			r.enter(r.block + 1)
-			continue
 		}
-		want := uint32(off - b.First)
-		if want < r.index {
-			r.enter(r.block)
-		}
-		r.rest = wire.Skip(r.rest, int(want-r.index))
-		r.index = want
-		return true
+		r.enter(at)
 	}
-	return false
+	want := uint32(off - blocks[r.block].First)
+	if want < r.index {
+		r.enter(r.block)
+	}
+	r.rest = wire.Skip(r.rest, int(want-r.index))
+	r.index = want
+	return true
+}
+
+// recall goes to an offset in blocks that were at hand before and are still in use.
+func (r *Reader) recall(off engine.Offset) bool {
+	at := r.behind(off) - 1
+	if at < 0 {
+		return false
+	}
+	if blocks := r.spent[at].Blocks; off >= blocks[len(blocks)-1].End() {
+		return false
+	}
+	found := r.spent[at]
+	r.spent = slices.Delete(r.spent, at, at+1)
+	r.spend()
+	r.batch = found
+	r.enter(0)
+	return r.seek(off)
+}
+
+// behind is the place in spent of the first batch that begins behind an offset.
+func (r *Reader) behind(off engine.Offset) int {
+	return sort.Search(len(r.spent), func(i int) bool { return r.spent[i].Blocks[0].First > off })
+}
+
+// spend puts the blocks at hand by.
+func (r *Reader) spend() {
+	if len(r.batch.Blocks) > 0 {
+		r.spent = slices.Insert(r.spent, r.behind(r.batch.Blocks[0].First), r.batch)
+		r.batch = engine.Batch{}
+	}
 }
 
 // enter goes to the beginning of a block.
@@ -106,14 +142,26 @@ func (r *Reader) enter(block int) {
 
 // load reads the blocks from an offset on. Messages given before stay valid.
 func (r *Reader) load(ctx context.Context, off engine.Offset) error {
-	if len(r.batch.Blocks) > 0 {
-		r.spent = append(r.spent, r.batch)
-		r.batch = engine.Batch{}
-	}
-	r.batch.BytesMax = cmp.Or(r.bytesMax, readBytesMax)
+	r.spend()
+	r.batch.BytesMax = cmp.Or(r.ahead(off), readBytesMax)
 	err := r.Shard.Read(ctx, r.Topic, off, &r.batch)
+	if n := len(r.batch.Blocks); n > 0 {
+		r.began, r.next = r.batch.Blocks[0].First, r.batch.Blocks[n-1].End()
+	}
 	r.enter(0)
 	return err
+}
+
+// ahead is how much a reader aside is to read at an offset: more and more while each read goes on about where the one before it ended.
+func (r *Reader) ahead(off engine.Offset) int {
+	switch {
+	case r.bytesMax == 0:
+	case off >= r.next && off-r.next <= r.next-r.began:
+		r.bytesMax = min(2*r.bytesMax, readBytesMax)
+	default:
+		r.bytesMax = asideBytesMin
+	}
+	return r.bytesMax
 }
 
 // Relieve lets go of everything that was read once there is more of it than one read: for who needs each message until the next only.

@@ -1,6 +1,7 @@
 package reader
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"testing"
@@ -91,9 +92,9 @@ func TestWhatWasGivenStaysUntilRelease(t *testing.T) {
 func TestAReaderThatIsRelievedHoldsOneReadAtMost(t *testing.T) {
 	r := Reader{Shard: stored(t, 2, 2, 2, 2), Topic: 1}
 	defer r.Release()
-	for _, apart := range []bool{false, true} {
+	for _, get := range []func(context.Context, engine.Offset) (Message, bool, error){r.At, r.Find} {
 		for _, off := range []engine.Offset{7, 0, 5, 2, 3} {
-			m, found, err := r.Find(t.Context(), off, apart)
+			m, found, err := get(t.Context(), off)
 			if err != nil || !found || string(m.Bytes[2:]) != fmt.Sprint(off) {
 				t.Fatalf("at %d: %q, found %v, %v", off, m.Bytes, found, err)
 			}
