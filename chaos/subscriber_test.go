@@ -20,6 +20,9 @@ const reopenAfter = 20 * time.Millisecond
 // lateSpread is how long before or after the end of its lease a message is acknowledged by readers that are late.
 const lateSpread = 300 * time.Millisecond
 
+// responsesAheadMax is how many responses wait for their messages to be settled; more wait unread.
+const responsesAheadMax = 1 << 12
+
 // subscriber reads one subscription, by streams one after the other or by pulls.
 type subscriber struct {
 	*load
@@ -70,12 +73,11 @@ func (s *subscriber) runStream(process string) {
 		_ = stream.CloseSend()
 	}
 	stop := context.AfterFunc(life, leave)
-	for err == nil {
-		var response *pb.StreamingPullResponse
-		if response, err = stream.Recv(); err != nil {
-			break
+	arrivals := s.arrivals(process, stream)
+	for response := range arrivals {
+		if err != nil || stream.Context().Err() != nil {
+			continue // the stream is over: what it brought goes back
 		}
-		s.confirm(process, response.AcknowledgeConfirmation)
 		choice := s.take(process, response.ReceivedMessages)
 		if choice.onStream != nil && stop() { // else the sending side is closed, or about to be
 			err = stream.Send(choice.onStream)
@@ -88,14 +90,34 @@ func (s *subscriber) runStream(process string) {
 		s.acknowledgeLate(process, choice)
 		if s.dying {
 			s.dying, err = false, errPoisoned
+			cancel()
 		}
 	}
 	stop()
-	closed := check.Event{Process: process, Op: check.OpStream, Phase: check.PhaseOK, Subscription: s.plan.name}
-	if err != io.EOF {
-		closed.Phase, closed.Detail = check.PhaseFail, fmt.Sprint(err)
-	}
-	s.history.Record(closed)
+}
+
+// arrivals reads a stream to its end and notes what comes when it comes: whoever decides what becomes of it may have to wait until the
+// broker takes that in.
+func (s *subscriber) arrivals(process string, stream grpc.BidiStreamingClient[pb.StreamingPullRequest, pb.StreamingPullResponse]) <-chan *pb.StreamingPullResponse {
+	responses := make(chan *pb.StreamingPullResponse, responsesAheadMax)
+	s.readers.Go(func() {
+		defer close(responses)
+		for {
+			response, err := stream.Recv()
+			if err != nil {
+				closed := check.Event{Process: process, Op: check.OpStream, Phase: check.PhaseOK, Subscription: s.plan.name}
+				if err != io.EOF {
+					closed.Phase, closed.Detail = check.PhaseFail, fmt.Sprint(err)
+				}
+				s.history.Record(closed)
+				return
+			}
+			s.confirm(process, response)
+			s.record(process, response.ReceivedMessages)
+			responses <- response
+		}
+	})
+	return responses
 }
 
 // lifetime is how long a stream is to live, and whether it is then torn down rather than closed.
@@ -115,9 +137,8 @@ type choice struct {
 	after    time.Duration
 }
 
-// take records deliveries and decides what becomes of each.
+// take decides what becomes of each message, and records that.
 func (s *subscriber) take(process string, messages []*pb.ReceivedMessage) (c choice) {
-	s.record(process, messages)
 	onStream := &pb.StreamingPullRequest{}
 	var events []check.Event
 	settle := func(op check.Op, m *pb.ReceivedMessage, seconds int32) {
@@ -178,22 +199,23 @@ func (s *subscriber) acknowledgeLate(process string, c choice) {
 	})
 }
 
-// confirm records what an exactly-once subscription says of acknowledgements on the stream.
-func (s *subscriber) confirm(process string, c *pb.StreamingPullResponse_AcknowledgeConfirmation) {
+// confirm records what an exactly-once subscription says of acknowledgements and deadlines on the stream. One that was refused for the
+// time being had no effect.
+func (s *subscriber) confirm(process string, r *pb.StreamingPullResponse) {
 	var events []check.Event
-	for _, outcome := range []struct {
-		ids   []string
-		phase check.Phase
-	}{
-		{c.GetAckIds(), check.PhaseOK},
-		{c.GetInvalidAckIds(), check.PhaseFail},
-		{c.GetUnorderedAckIds(), check.PhaseFail},
-		{c.GetTemporaryFailedAckIds(), check.PhaseUnknown},
-	} {
-		for _, id := range outcome.ids {
-			events = append(events, check.Event{Process: process, Op: check.OpAck, Phase: outcome.phase, Subscription: s.plan.name, AckID: id})
+	add := func(op check.Op, phase check.Phase, ids []string) {
+		for _, id := range ids {
+			events = append(events, check.Event{Process: process, Op: op, Phase: phase, Subscription: s.plan.name, AckID: id})
 		}
 	}
+	acks, deadlines := r.GetAcknowledgeConfirmation(), r.GetModifyAckDeadlineConfirmation()
+	add(check.OpAck, check.PhaseOK, acks.GetAckIds())
+	add(check.OpAck, check.PhaseFail, acks.GetInvalidAckIds())
+	add(check.OpAck, check.PhaseFail, acks.GetUnorderedAckIds())
+	add(check.OpAck, check.PhaseUnknown, acks.GetTemporaryFailedAckIds())
+	add(check.OpExtend, check.PhaseOK, deadlines.GetAckIds()) // or a nack: the same confirmation is for both
+	add(check.OpExtend, check.PhaseFail, deadlines.GetInvalidAckIds())
+	add(check.OpExtend, check.PhaseUnknown, deadlines.GetTemporaryFailedAckIds())
 	s.history.Record(events...)
 }
 
