@@ -24,6 +24,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/posthaste-io/posthaste/internal/agenda"
 	"github.com/posthaste-io/posthaste/internal/changes"
 	"github.com/posthaste-io/posthaste/internal/clock"
 	"github.com/posthaste-io/posthaste/internal/delivery"
@@ -72,9 +73,12 @@ type Broker struct {
 	snapshots     map[string]*snapshot
 	snapshotNames roster.List
 
-	opened    int64                // by the monotonic clock
-	gone      []engine.TopicID     // forgotten while the log was replayed
-	dirty     changes.List[*topic] // in which something may have become free
+	opened    int64                        // by the monotonic clock
+	gone      []engine.TopicID             // forgotten while the log was replayed
+	dirty     changes.List[*topic]         // in which something may have become free
+	behind    changes.List[*subscription]  // that may not be done with everything
+	looks     agenda.Agenda[*subscription] // for use and the want of it; under mu
+	filters   map[*subscription]struct{}   // those that have one; under mu
 	stop      context.CancelFunc
 	sweepDone chan struct{}
 }
@@ -98,7 +102,7 @@ func Open(ctx context.Context, e engine.Engine, o Options) (*Broker, error) {
 		clock: o.Clock, logger: o.Logger, runner: cmp.Or[transform.Runner](o.Transforms, transform.NewLocal()), ledger: ledger.New(),
 		topics: map[string]*topic{}, subscriptions: map[string]*subscription{},
 		topicByID: map[engine.TopicID]*topic{}, subByID: map[ledger.SubscriptionID]*subscription{},
-		snapshots: map[string]*snapshot{},
+		snapshots: map[string]*snapshot{}, filters: map[*subscription]struct{}{},
 		sweepDone: make(chan struct{}), opened: o.Clock.Mono(),
 	}
 	b.calendar.Observe(b.clock.Both())
@@ -159,7 +163,7 @@ func (b *Broker) Close(ctx context.Context) error {
 	b.stop()
 	<-b.sweepDone
 	b.office.Wait()
-	b.lookForUse(activeStopNoteMin)
+	b.noteAllUse()
 	return errors.Join(b.shard.Release(ctx), b.runner.Close())
 }
 
@@ -243,6 +247,7 @@ func (b *Broker) moved(c *ledger.Change) {
 		return
 	}
 	for _, s := range t.subscriptions {
+		b.fellBehind(s)
 		s.work.Ring()
 	}
 }
@@ -269,7 +274,7 @@ func (b *Broker) changed(c *ledger.Change) error {
 		if t := b.topicByID[c.Topic.ID]; t != nil { // a detached one's may be forgotten
 			b.dirtied(t)
 		}
-		return b.subByID[c.Subscription.ID].read()
+		return b.subByID[c.Subscription.ID].read(b)
 	case ledger.OpDetached:
 		if c.Subscription != nil {
 			b.detach(c.Subscription, c.Forgotten)
@@ -289,6 +294,7 @@ func (b *Broker) changed(c *ledger.Change) error {
 	case ledger.OpSeek, ledger.OpSeekSnapshot:
 		if c.Subscription != nil {
 			b.subByID[c.Subscription.ID].work.Rewind()
+			b.fellBehind(b.subByID[c.Subscription.ID])
 			b.dirtied(b.topicByID[c.Topic.ID])
 		}
 	}

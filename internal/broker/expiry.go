@@ -13,13 +13,19 @@ import (
 // detached. Reading its configuration is not use.
 //
 // While the broker runs, the time is measured by the clock that nobody can set. Over a restart it is that of the wall clock, between now and
-// what the log says: a note that is written with each change of the subscription, by a stop of the broker, and else at most once an
+// what the log says: a note that is written with each change of the subscription, by a stop of the broker, and else about once an
 // hour, an hour being little against the shortest time to live, a day. So a crash makes the last use look up to an hour earlier than it
 // was. The time that the broker was down counts, but after a start nothing is deleted until clients had the time to come back.
+//
+// Each subscription that has a time to live stands on an agenda, from which the sweeper takes those that are due: at the moment at which its
+// life will be over, as far as is known, and now and then before that, to see whether it was used.
 
 const (
 	// activeNoteEvery is how old the log's knowledge of a subscription's last use may get.
 	activeNoteEvery = time.Hour
+
+	// activeLookEvery is how often somebody looks whether a subscription was used.
+	activeLookEvery = 5 * time.Minute
 
 	// activeStopNoteMin is how much the log's knowledge must lag behind to be mended by a stop.
 	activeStopNoteMin = time.Minute
@@ -50,7 +56,7 @@ func (b *Broker) activeNow(id ledger.SubscriptionID) []byte {
 
 // expire deletes the subscriptions that nobody used for their time to live, and tells the log of the use of others.
 func (b *Broker) expire(ctx context.Context) {
-	for _, s := range b.lookForUse(activeNoteEvery) {
+	for _, s := range b.lookForUse() {
 		if err := b.deleteUnused(ctx, s); err != nil {
 			b.logger.Error("expiration", "subscription", s.durable.Name, "error", err)
 			return
@@ -58,33 +64,76 @@ func (b *Broker) expire(ctx context.Context) {
 	}
 }
 
-// lookForUse lists subscriptions whose time to live is over, and notes the use of those of which the log knows less than it may.
-func (b *Broker) lookForUse(lagMax time.Duration) (unused []*subscription) {
+// lookForUse lists subscriptions whose time to live is over, and notes the use of those of which the log would soon know less than it may.
+func (b *Broker) lookForUse() (unused []*subscription) {
+	now, wall := b.clock.Both()
+	var notes []engine.Record
+	b.mu.Lock()
+	for len(unused) < expiredMax && len(notes) < activeNotesMax {
+		s, ok := b.looks.Due(now)
+		if !ok {
+			break
+		}
+		if b.unused(s, now) {
+			unused = append(unused, s)
+			b.looks.Set(s, now+int64(sweepEvery)) // it is still there then if its deletion fails
+			continue
+		}
+		notes = b.appendUse(notes, s, now, wall, activeNoteEvery-activeLookEvery)
+		b.looks.Set(s, min(now+int64(activeLookEvery), b.endOfLife(s, now)))
+	}
+	b.mu.Unlock()
+	b.tellUse(notes)
+	return unused
+}
+
+// noteAllUse notes the use of all subscriptions, as the broker stops.
+func (b *Broker) noteAllUse() {
 	now, wall := b.clock.Both()
 	var notes []engine.Record
 	b.mu.RLock()
 	for _, s := range b.subByID {
-		if s.ttl == 0 {
-			continue
-		}
-		if b.unused(s, now) {
-			if len(unused) < expiredMax {
-				unused = append(unused, s)
-			}
-			continue
-		}
-		active := s.work.Usage.Last(now, wall)
-		if active-s.durable.Active() >= int64(lagMax/time.Second) && len(notes) < activeNotesMax {
-			notes = append(notes, engine.Record{Kind: engine.KindNote, Body: ledger.AppendActive(nil, s.durable.ID, active)})
+		if s.ttl > 0 && !b.unused(s, now) && len(notes) < activeNotesMax {
+			notes = b.appendUse(notes, s, now, wall, activeStopNoteMin)
 		}
 	}
 	b.mu.RUnlock()
-	if len(notes) > 0 {
-		if err := b.shard.Enqueue(notes); err != nil {
-			b.logger.Error("note the use of subscriptions", "error", err)
-		}
+	b.tellUse(notes)
+}
+
+// appendUse appends the note of a subscription's last use if the log's knowledge lags that far behind.
+func (b *Broker) appendUse(notes []engine.Record, s *subscription, now, wall int64, lag time.Duration) []engine.Record {
+	active := s.work.Usage.Last(now, wall)
+	if active-s.durable.Active() < int64(lag/time.Second) {
+		return notes
 	}
-	return unused
+	return append(notes, engine.Record{Kind: engine.KindNote, Body: ledger.AppendActive(nil, s.durable.ID, active)})
+}
+
+func (b *Broker) tellUse(notes []engine.Record) {
+	if len(notes) == 0 {
+		return
+	}
+	if err := b.shard.Enqueue(notes); err != nil {
+		b.logger.Error("note the use of subscriptions", "error", err)
+	}
+}
+
+// lookSoon puts a subscription on the agenda that is new, or whose time to live is. The caller holds b.mu.
+func (b *Broker) lookSoon(s *subscription) {
+	if s.ttl == 0 {
+		b.looks.Clear(s)
+		return
+	}
+	// After a start all of them are new. Their turns are spread by their numbers, so that they do not come all at once, then and ever after.
+	now := b.clock.Mono()
+	turn := int64(s.durable.ID) * int64(time.Second) % int64(activeLookEvery)
+	b.looks.Set(s, min(now+turn, b.endOfLife(s, now)))
+}
+
+// endOfLife is when the subscription's time to live will be over if nobody uses it. The caller holds b.mu.
+func (b *Broker) endOfLife(s *subscription, now int64) int64 {
+	return max(now+int64(s.ttl-s.work.Usage.Idle(now)), b.opened+int64(expiryGrace))
 }
 
 // unused says whether the subscription's time to live is over. The caller holds b.mu.

@@ -181,6 +181,41 @@ func TestAnOpenStreamKeepsASubscriptionHoweverLong(t *testing.T) {
 	}
 }
 
+func TestATimeToLiveThatIsChangedCountsFromTheChange(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		from, to time.Duration // 0: for ever
+	}{{"shorter", 31 * day, day}, {"longer", day, 2 * day}, {"finite", 0, day}, {"infinite", day, 0}} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			policy := func(ttl time.Duration) *pubsubpb.Subscription {
+				s := livesFor(ttl)
+				if s.Name = subName; ttl == 0 {
+					s.ExpirationPolicy = &pubsubpb.ExpirationPolicy{}
+				}
+				return s
+			}
+			b.topicWith(policy(c.from))
+			b.sweeps(20 * time.Hour)
+			if _, err := b.UpdateSubscription(b.ctx, policy(c.to), &fieldmaskpb.FieldMask{Paths: []string{"expiration_policy"}}); err != nil {
+				t.Fatal(err)
+			}
+			if c.to == 0 {
+				if b.sweeps(1000 * day); !b.there() {
+					t.Error("expired though it lives for ever now")
+				}
+				return
+			}
+			if b.sweeps(c.to - 10*time.Second); !b.there() {
+				t.Error("expired early")
+			}
+			if b.sweeps(10 * time.Second); !b.goes() {
+				t.Error("did not expire")
+			}
+		})
+	}
+}
+
 func TestUseIsRememberedOverARestart(t *testing.T) {
 	for _, c := range []struct {
 		name            string

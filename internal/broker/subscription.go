@@ -10,7 +10,9 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
+	"github.com/posthaste-io/posthaste/internal/agenda"
 	"github.com/posthaste-io/posthaste/internal/catalog"
+	"github.com/posthaste-io/posthaste/internal/changes"
 	"github.com/posthaste-io/posthaste/internal/delivery"
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/ledger"
@@ -28,16 +30,26 @@ type subscription struct {
 	ttl       time.Duration // how long it lives without use, 0 for ever
 	retention time.Duration
 	retain    bool // what is acknowledged, too
+
+	behind changes.Flag
+	look   agenda.Entry
 }
 
+// Entry is where it stands on the broker's agenda.
+func (s *subscription) Entry() *agenda.Entry { return &s.look }
+
 // read takes over what the subscription's configuration says. The caller holds Broker.mu.
-func (s *subscription) read() error {
+func (s *subscription) read(b *Broker) error {
 	c, err := s.stored()
 	if err != nil {
 		return err
 	}
 	s.keep(c)
-	return s.work.Read(c)
+	if err := s.work.Read(c); err != nil {
+		return err
+	}
+	b.lookSoon(s)
+	return nil
 }
 
 // stored is the configuration as the log has it. The caller holds Broker.mu.
@@ -69,6 +81,13 @@ func (b *Broker) bringSubscription(d *ledger.Subscription) error {
 	if !d.Detached {
 		s.topic.subscriptions = append(s.topic.subscriptions, s)
 	}
+	if s.work.Filtered() {
+		b.filters[s] = struct{}{}
+	}
+	if d.Floor() < d.Topic.End() {
+		b.fellBehind(s)
+	}
+	b.lookSoon(s)
 	b.subByID[d.ID] = s
 	b.subscriptions[d.Name] = s
 	b.subNames.Change()
@@ -79,6 +98,8 @@ func (b *Broker) bringSubscription(d *ledger.Subscription) error {
 func (b *Broker) dropSubscription(d *ledger.Subscription, topicForgotten bool) {
 	s := b.subByID[d.ID]
 	delete(b.subByID, d.ID)
+	delete(b.filters, s)
+	b.looks.Clear(s)
 	if b.subscriptions[d.Name] == s {
 		delete(b.subscriptions, d.Name)
 		b.subNames.Change()

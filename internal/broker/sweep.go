@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/posthaste-io/posthaste/internal/delivery"
@@ -63,15 +64,18 @@ func (b *Broker) dropExpired(ctx context.Context) {
 	}
 }
 
+// fellBehind says that there is something that the subscription is not done with.
+func (b *Broker) fellBehind(s *subscription) { b.behind.Add(s, &s.behind) }
+
 // withBacklog lists the subscriptions that are not done with everything.
 func (b *Broker) withBacklog() []*subscription {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	var list []*subscription
-	for _, s := range b.subByID {
-		if s.durable.Floor() < s.durable.Topic.End() {
-			list = append(list, s)
-		}
+	list := slices.DeleteFunc(b.behind.Take(), func(s *subscription) bool {
+		return b.subByID[s.durable.ID] != s || s.durable.Floor() >= s.durable.Topic.End()
+	})
+	for _, s := range list {
+		b.fellBehind(s) // until a sweep finds that it is not
 	}
 	return list
 }
@@ -164,11 +168,9 @@ func (b *Broker) subscriptionKeeps(ctx context.Context, s *subscription) (engine
 func (b *Broker) filtered() []*delivery.Subscription {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	var list []*delivery.Subscription
-	for _, s := range b.subByID {
-		if s.work.Filtered() {
-			list = append(list, s.work)
-		}
+	list := make([]*delivery.Subscription, 0, len(b.filters))
+	for s := range b.filters {
+		list = append(list, s.work)
 	}
 	return list
 }

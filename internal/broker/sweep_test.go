@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"sync"
 	"testing"
@@ -137,4 +138,95 @@ func TestADeletedTopicIsForgottenWithItsLastSubscription(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.until("the engine forgets the topic", func() bool { return w.trim(id) == engine.Everything })
+}
+
+// TestRetentionFindsABacklogHoweverItCameAbout is about where the sweeper learns that a subscription has one.
+func TestRetentionFindsABacklogHoweverItCameAbout(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		make func(b *bench)
+	}{
+		{"by publishing", func(b *bench) { b.publish("m") }},
+		{"before a restart", func(b *bench) {
+			b.publish("m")
+			b.restart()
+		}},
+		{"by a seek", func(b *bench) {
+			at := b.clock.Wall()
+			b.publish("m")
+			s := b.stream(delivery.Credit{})
+			b.ack(b.now(s)...)
+			s.Leave()
+			b.until("the sweeper knows of none", func() bool { return len(b.withBacklog()) == 0 })
+			b.seek(at)
+		}},
+		{"while an older one was dropped", func(b *bench) {
+			b.publish("older")
+			b.until("the sweeper drops it", func() bool { return b.durable().Floor() == 1 })
+			b.publish("m")
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			b.topicWith(&pubsubpb.Subscription{RetainAckedMessages: true, MessageRetentionDuration: durationpb.New(10 * time.Minute)})
+			c.make(b)
+			end := b.durable().Topic.End()
+			if b.durable().Floor() == end {
+				t.Fatal("no backlog")
+			}
+			made := b.clock.Wall()
+			b.until("the backlog is dropped", func() bool { return b.durable().Floor() == end })
+			if age := time.Duration(b.clock.Wall() - made); age > 10*time.Minute+3*time.Second {
+				t.Errorf("dropped after %v", age)
+			}
+		})
+	}
+}
+
+// TestASweepVisitsNobodyWhoIsIdle counts whom it comes to: with very many subscriptions the sweeper must not work its way through all.
+func TestASweepVisitsNobodyWhoIsIdle(t *testing.T) {
+	const count = 600
+	b := newBench(t)
+	b.topicWith(&pubsubpb.Subscription{Filter: `attributes:a`}, &pubsubpb.Subscription{Name: otherSub, ExpirationPolicy: &pubsubpb.ExpirationPolicy{}})
+	for i := range count {
+		in := &pubsubpb.Subscription{Name: fmt.Sprintf("projects/p/subscriptions/idle-%d", i), Topic: topicName}
+		if _, err := b.CreateSubscription(b.ctx, in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(b.filtered()); n != 1 {
+		t.Errorf("%d subscriptions with a filter", n)
+	}
+	if n := len(b.withBacklog()); n != 0 {
+		t.Errorf("%d subscriptions with a backlog", n)
+	}
+	if n := b.looks.Len(); n != count+1 {
+		t.Errorf("%d subscriptions with a time to live", n)
+	}
+	most := 0
+	for range 2 * int(activeLookEvery/time.Second) {
+		b.settled()
+		b.mu.Lock()
+		var due []*subscription
+		for s, ok := b.looks.Due(b.clock.Mono() + int64(sweepEvery)); ok; s, ok = b.looks.Due(b.clock.Mono() + int64(sweepEvery)) {
+			due = append(due, s)
+		}
+		for _, s := range due {
+			b.looks.Set(s, b.clock.Mono()+int64(sweepEvery))
+		}
+		most = max(most, len(due))
+		b.mu.Unlock()
+		b.clock.Advance(sweepEvery)
+	}
+	if fair := count / int(activeLookEvery/time.Second); most > 3*fair {
+		t.Errorf("up to %d of %d subscriptions are looked at in one sweep, with %d the work would be even", most, count, fair)
+	}
+	for _, name := range []string{subName, "projects/p/subscriptions/idle-7"} {
+		if err := b.DeleteSubscription(b.ctx, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if filtered, looks := len(b.filtered()), b.looks.Len(); filtered != 0 || looks != count-1 {
+		t.Errorf("after deleting two, %d have a filter and %d a time to live", filtered, looks)
+	}
 }

@@ -22,7 +22,7 @@ type flagged[T any] struct {
 
 // Add says that a thing has changed, whose flag that is.
 func (l *List[T]) Add(thing T, flag *Flag) {
-	if flag.set.Swap(true) {
+	if flag.set.Load() || flag.set.Swap(true) { // a look alone, if that does, leaves the line with the other processors
 		return
 	}
 	l.mu.Lock()
