@@ -209,7 +209,7 @@ func TestSlowAttackersAreEndedAndHurtNobody(t *testing.T) {
 	for i := range 50 { // what is listed for the attackers that read no answers
 		s.topic(t, fmt.Sprintf("other-%d-%s", i, strings.Repeat("x", 200)))
 	}
-	const each, bearMax, memoryMax = 60, 32 * time.Second, 700 << 20
+	const each, bearMax, memoryMax = 60, 30 * time.Second, 700 << 20
 	start := func() (end func()) {
 		stop := make(chan struct{})
 		var running sync.WaitGroup

@@ -4,6 +4,9 @@ import (
 	"context"
 	"log/slog"
 
+	"google.golang.org/grpc"
+
+	"github.com/posthaste-io/posthaste/internal/budget"
 	"github.com/posthaste-io/posthaste/internal/config"
 	"github.com/posthaste-io/posthaste/internal/declare"
 	"github.com/posthaste-io/posthaste/internal/provision"
@@ -24,6 +27,7 @@ func (a *app) readStartup(settings *config.Config) (func(context.Context, serve.
 		return nil, &codedError{err, exitUsage}
 	}
 	return func(ctx context.Context, store serve.Storage, log *slog.Logger) error {
-		return s.Apply(ctx, provision.Services{Options: store.Options(), Register: store.Register}, log)
+		register := func(r grpc.ServiceRegistrar) { store.Register(r, budget.Of(int(settings.RequestMemoryBytes))) } // before any client comes
+		return s.Apply(ctx, provision.Services{Options: store.Options(), Register: register}, log)
 	}, nil
 }

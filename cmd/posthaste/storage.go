@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/posthaste-io/posthaste/internal/broker"
+	"github.com/posthaste-io/posthaste/internal/budget"
 	"github.com/posthaste-io/posthaste/internal/clock"
 	"github.com/posthaste-io/posthaste/internal/config"
 	"github.com/posthaste-io/posthaste/internal/engine"
@@ -66,11 +67,13 @@ func syncMode(s config.Sync) disk.SyncMode {
 	return disk.SyncMode{Never: s.Mode == config.SyncNone, Interval: s.Interval}
 }
 
-func (s *diskStorage) Options() []grpc.ServerOption     { return google.ServerOptions() }
-func (s *diskStorage) Register(r grpc.ServiceRegistrar) { google.Register(r, s.broker) }
-func (s *diskStorage) Failed() <-chan struct{}          { return s.broker.Failed() }
-func (s *diskStorage) Web(mux *http.ServeMux)           { s.tokens.Register(mux) }
-func (s *diskStorage) Reset(ctx context.Context) error  { return wipe.All(ctx, s.broker) }
+func (s *diskStorage) Options() []grpc.ServerOption { return google.ServerOptions() }
+func (s *diskStorage) Register(r grpc.ServiceRegistrar, memory *budget.Memory) {
+	google.Register(r, s.broker, memory)
+}
+func (s *diskStorage) Failed() <-chan struct{}         { return s.broker.Failed() }
+func (s *diskStorage) Web(mux *http.ServeMux)          { s.tokens.Register(mux) }
+func (s *diskStorage) Reset(ctx context.Context) error { return wipe.All(ctx, s.broker) }
 
 // Drain ends streams, and lets no post begin that has not.
 func (s *diskStorage) Drain() {

@@ -17,20 +17,21 @@ import (
 
 // Config is the complete set of settings, checked. See settings.go for defaults and ranges.
 type Config struct {
-	Listen           string // host:port for gRPC and HTTP; port 0 takes a free one
-	Data             string // directory that the broker keeps its data in
-	Resources        string // YAML file of what to have before the first call; empty is none
-	Sync             Sync
-	TailMemoryBytes  int64 // newest messages held in memory for subscriptions that keep up
-	SegmentBytes     int64 // size of a log file; 0 lets the engine choose
-	FreeReserveBytes int64 // publishes are refused when less space than this is free; 0 lets the engine choose
-	ShutdownGrace    time.Duration
-	Pprof            string // host:port for profiles; empty is off
-	PushCAFile       string // certificates that may vouch for push endpoints besides the system's; empty: none
-	Issuer           string // URL that tokens name as their issuer; empty: derived from Listen
-	Log              Log
-	REST             REST
-	Dev              bool // conveniences for tests, such as deleting everything with one call
+	Listen             string // host:port for gRPC and HTTP; port 0 takes a free one
+	Data               string // directory that the broker keeps its data in
+	Resources          string // YAML file of what to have before the first call; empty is none
+	Sync               Sync
+	RequestMemoryBytes int64 // for the requests of all clients; 0: as much as fits the machine
+	TailMemoryBytes    int64 // newest messages held in memory for subscriptions that keep up
+	SegmentBytes       int64 // size of a log file; 0 lets the engine choose
+	FreeReserveBytes   int64 // publishes are refused when less space than this is free; 0 lets the engine choose
+	ShutdownGrace      time.Duration
+	Pprof              string // host:port for profiles; empty is off
+	PushCAFile         string // certificates that may vouch for push endpoints besides the system's; empty: none
+	Issuer             string // URL that tokens name as their issuer; empty: derived from Listen
+	Log                Log
+	REST               REST
+	Dev                bool // conveniences for tests, such as deleting everything with one call
 }
 
 // REST says who may use HTTP/JSON, beside programs.

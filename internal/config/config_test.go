@@ -80,7 +80,7 @@ func TestConfigFileMayBeNamedByTheEnvironment(t *testing.T) {
 func TestMistakesInTheFileAreNamedWithTheirLine(t *testing.T) {
 	for name, test := range map[string]struct{ file, want string }{
 		"unknown key": {"data: x\nlisen: :1\n",
-			`:2: unknown key "lisen" in the file (known: data, dev, free-space-reserve, issuer, listen, log, pprof, push, resources, rest, segment-size, shutdown-grace, sync, tail-memory)`},
+			`:2: unknown key "lisen" in the file (known: data, dev, free-space-reserve, issuer, listen, log, pprof, push, request-memory, resources, rest, segment-size, shutdown-grace, sync, tail-memory)`},
 		"unknown key in a section": {"log:\n  levle: info\n", `:2: unknown key "levle" in section log (known: format, level)`},
 		"flag name as a key":       {"log-level: info\n", `:1: unknown key "log-level" in the file`},
 		"out of range":             {"\n\ntail-memory: 1KiB\n", `:3: tail-memory: "1KiB" is out of range; allowed: a size such as 64MiB or 500MB, from 1MiB to 64GiB`},

@@ -25,6 +25,8 @@ func settings(c *Config) []setting {
 		{"resources", "", "YAML file of topics, subscriptions and schemas to create or update before the first call", &text{into: &c.Resources, mayBeEmpty: true}},
 		{"sync", "always", "when messages are synced to disk: before the answer, every interval, or when the system likes", &syncing{into: &c.Sync}},
 		{"tail-memory", "64MiB", "memory for the newest messages, read without the disk", size(&c.TailMemoryBytes, 1<<20, 64<<30)},
+		{"request-memory", auto, "memory for the requests of all clients; when it is taken, further ones wait and then get RESOURCE_EXHAUSTED",
+			autoSize(&c.RequestMemoryBytes, 32<<20, 64<<30, "a quarter of GOMEMLIMIT, or else of the container's or machine's memory, from 64MiB to 1GiB")},
 		{"segment-size", auto, "size of a log file", autoSize(&c.SegmentBytes, 16<<20, 2<<30, "128MiB, less on a small file system")},
 		{"free-space-reserve", auto, "publishes are refused when less disk space is free", autoSize(&c.FreeReserveBytes, 1<<20, 1<<40, "two log files")},
 		{"shutdown-grace", "8s", "time for open calls to end after SIGTERM; container runtimes kill after 10s", &duration{into: &c.ShutdownGrace, min: 0, max: time.Hour}},

@@ -1,69 +1,133 @@
 package google
 
 import (
-	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc/tap"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
+	"github.com/posthaste-io/posthaste/internal/clock"
 	"github.com/posthaste-io/posthaste/internal/limit"
 )
 
-// arrival is the context of a call whose request is still on its way. When that takes too long, the context ends, which ends the call with
-// DEADLINE_EXCEEDED: a client that sends a byte now and then would hold memory for ever, and keep-alive finds nothing wrong with it. Once the
-// request is there the context has no time of its own.
+// arrivals are the requests that are on their way. One that takes too long is ended with DEADLINE_EXCEEDED: a client that sends a byte now
+// and then would hold memory for ever, and keep-alive finds nothing wrong with it. It is safe for concurrent use.
+//
+// No request has a timer of its own: most come at once, and a timer costs more than they do. A stripe looks at its requests once each
+// limit.GRPCRequestCheckEvery while it has any.
+type arrivals struct {
+	clock   clock.Clock
+	most    time.Duration
+	every   time.Duration
+	stripes [arrivalStripes]stripe
+	next    atomic.Uint32 // gives arrivals their stripes
+}
+
+const arrivalStripes = 16
+
+// stripe is some of the requests, in the order in which they were announced.
+type stripe struct {
+	mu          sync.Mutex
+	first, last *arrival
+	looked      int64 // time of the clock when the stripe was last looked at
+	timer       clock.Timer
+	armed       bool     // the timer runs, which it does while there are requests, and up to once in vain
+	_           [64]byte // stripes do not share a line of the processors' caches
+}
+
+// arrival is the place of one request in its stripe. It stays in its stripe when it is used again.
 type arrival struct {
-	context.Context
-	timer *time.Timer
-	late  atomic.Bool
+	stripe         *stripe
+	previous, next *arrival
+	since          int64
+	call           call
+	late           bool
 }
 
-type arrivalKey struct{}
+// call is what can be ended with a status.
+type call interface{ WriteStatus(*status.Status) error }
 
-// Value is the arrival itself for its key.
-func (a *arrival) Value(key any) any {
-	if key == (arrivalKey{}) {
-		return a
+// errLate is what became of a request that did not come.
+var errLate = status.Errorf(codes.DeadlineExceeded, "The request did not arrive within %v.", limit.GRPCRequestTimeMax)
+
+func newArrivals(c clock.Clock, most, every time.Duration) *arrivals {
+	return &arrivals{clock: c, most: most, every: every}
+}
+
+// await counts a request's time from now on, or from up to a check's interval ago.
+func (a *arrivals) await(r *arrival) {
+	s := r.stripe
+	if s == nil {
+		s = &a.stripes[a.next.Add(1)%arrivalStripes]
+		r.stripe = s
 	}
-	return a.Context.Value(key)
-}
-
-// Err says of a request that came too late that the time was over, and not that the client gave up.
-func (a *arrival) Err() error {
-	err := a.Context.Err()
-	if err != nil && a.late.Load() {
-		return context.DeadlineExceeded
+	r.late = false
+	s.mu.Lock()
+	if !s.armed {
+		s.armed = true
+		s.looked = a.clock.Mono()
+		if s.timer == nil {
+			s.timer = a.clock.AfterFunc(a.every, func() { a.look(s) })
+		} else {
+			s.timer.Reset(a.every)
+		}
 	}
-	return err
-}
-
-// await is called with a call's headers, and gives it a time for its request.
-func await(most time.Duration) tap.ServerInHandle {
-	return func(ctx context.Context, _ *tap.Info) (context.Context, error) {
-		ctx, cancel := context.WithCancel(ctx) // ends with its parent, which ends with the call
-		a := &arrival{Context: ctx}
-		a.timer = time.AfterFunc(most, func() {
-			a.late.Store(true)
-			cancel()
-		})
-		return a, nil
+	r.since = s.looked
+	r.previous, r.next = s.last, nil
+	if s.last == nil {
+		s.first = r
+	} else {
+		s.last.next = r
 	}
+	s.last = r
+	s.mu.Unlock()
 }
 
-// awaitRequests is what the server does with the headers of every call.
-func awaitRequests() tap.ServerInHandle { return await(limit.GRPCRequestTimeMax) }
-
-// receive decodes a call's request, from when on the call may take its time.
-func receive(ctx context.Context, decode func(any) error, into any) error {
-	err := decode(into)
-	if a, is := ctx.Value(arrivalKey{}).(*arrival); is {
-		a.timer.Stop()
+// arrived takes a request out. It is false for one that was late: its call has ended.
+func (a *arrivals) arrived(r *arrival) bool {
+	s := r.stripe
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.late {
+		return false
 	}
-	return err
+	s.remove(r)
+	return true
 }
 
-// within is receive as a decoding function.
-func within(ctx context.Context, decode func(any) error) func(any) error {
-	return func(into any) error { return receive(ctx, decode, into) }
+// remove takes a request out. The lock is held.
+func (s *stripe) remove(r *arrival) {
+	if r.previous == nil {
+		s.first = r.next
+	} else {
+		r.previous.next = r.next
+	}
+	if r.next == nil {
+		s.last = r.previous
+	} else {
+		r.next.previous = r.previous
+	}
+	r.previous, r.next, r.call = nil, nil, nil
+}
+
+// look ends the calls of a stripe whose requests are late.
+func (a *arrivals) look(s *stripe) {
+	var late []call
+	s.mu.Lock()
+	s.looked = a.clock.Mono()
+	for r := s.first; r != nil && s.looked-r.since >= int64(a.most); r = s.first {
+		late = append(late, r.call)
+		r.late = true
+		s.remove(r)
+	}
+	s.armed = s.first != nil
+	if s.armed {
+		s.timer.Reset(a.every)
+	}
+	s.mu.Unlock()
+	for _, call := range late {
+		_ = call.WriteStatus(status.Convert(errLate)) // the call is over in any case
+	}
 }

@@ -1,83 +1,120 @@
 package google
 
 import (
-	"context"
-	"net"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/emptypb"
 
-	"github.com/posthaste-io/posthaste/internal/wire"
+	"github.com/posthaste-io/posthaste/internal/clock"
+	"github.com/posthaste-io/posthaste/internal/limit"
 )
 
-// arrivalServer gives requests a short time, and serves x/Stay, which takes three times as long.
-func arrivalServer(t *testing.T, within time.Duration) *grpc.ClientConn {
-	t.Helper()
-	s := grpc.NewServer(grpc.ForceServerCodecV2(wire.Codec()), grpc.InTapHandle(await(within)))
-	stay := rawMethod("Stay", func(_ *server, ctx context.Context, _ []byte) (*wire.Raw, error) {
-		select {
-		case <-ctx.Done():
-			return nil, status.FromContextError(ctx.Err()).Err()
-		case <-time.After(3 * within):
-			return empty(), nil
+// endedCall is a call that notes its end.
+type endedCall struct{ with *status.Status }
+
+func (c *endedCall) WriteStatus(s *status.Status) error {
+	c.with = s
+	return nil
+}
+
+// expecting is a request on its way.
+func expecting(a *arrivals) (*arrival, *endedCall) {
+	c := new(endedCall)
+	r := &arrival{call: c}
+	a.await(r)
+	return r, c
+}
+
+func standingArrivals() (*arrivals, *clock.Manual) {
+	c := clock.NewManual(time.Unix(0, 0))
+	return newArrivals(c, limit.GRPCRequestTimeMax, limit.GRPCRequestCheckEvery), c
+}
+
+func TestRequestsThatDoNotComeEndWithinThirtySeconds(t *testing.T) {
+	const soonest, latest = 26 * time.Second, 30 * time.Second
+	a, c := standingArrivals()
+	type awaited struct {
+		call  *endedCall
+		since int64
+	}
+	var open []awaited
+	dice := rand.New(rand.NewPCG(1, 1))
+	ended := 0
+	for range 2000 {
+		if dice.IntN(3) == 0 {
+			_, call := expecting(a)
+			open = append(open, awaited{call, c.Mono()})
 		}
-	})
-	s.RegisterService(&grpc.ServiceDesc{ServiceName: "x", HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{stay}}, new(server))
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+		c.Advance(time.Duration(dice.Int64N(int64(200 * time.Millisecond))))
+		open = slices.DeleteFunc(open, func(w awaited) bool {
+			age := time.Duration(c.Mono() - w.since)
+			if w.call.with == nil {
+				if age > latest {
+					t.Fatalf("a request is awaited for %v", age)
+				}
+				return false
+			}
+			if age < soonest || w.call.with.Code() != codes.DeadlineExceeded {
+				t.Fatalf("a call was ended after %v with %v", age, w.call.with)
+			}
+			ended++
+			return true
+		})
 	}
-	go func() { _ = s.Serve(listener) }() // ends with Stop
-	t.Cleanup(s.Stop)
-	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
-}
-
-func TestRequestThatDoesNotComeEndsItsCall(t *testing.T) {
-	conn := arrivalServer(t, 20*time.Millisecond)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true}, "/x/Stay")
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = stream.RecvMsg(new(emptypb.Empty))
-	if status.Code(err) != codes.DeadlineExceeded || ctx.Err() != nil {
-		t.Errorf("a call without a request ends with %v, want DEADLINE_EXCEEDED of the server", err)
+	if ended < 100 {
+		t.Errorf("%d calls were ended", ended)
 	}
 }
 
-func TestCallWhoseRequestIsThereMayTakeItsTime(t *testing.T) {
-	conn := arrivalServer(t, 50*time.Millisecond)
-	if err := conn.Invoke(context.Background(), "/x/Stay", new(emptypb.Empty), new(emptypb.Empty)); err != nil {
-		t.Error(err)
+func TestRequestsThatCameAreLeftAlone(t *testing.T) {
+	a, c := standingArrivals()
+	first, firstCall := expecting(a)
+	_, stays := expecting(a)
+	last, lastCall := expecting(a)
+	c.Advance(limit.GRPCRequestTimeMax / 2)
+	if !a.arrived(first) || !a.arrived(last) {
+		t.Error("requests are late after half of their time")
+	}
+	a.await(first) // its memory is used again
+	first.call = firstCall
+	c.Advance(limit.GRPCRequestTimeMax/2 + limit.GRPCRequestCheckEvery)
+	if firstCall.with != nil || lastCall.with != nil || stays.with == nil {
+		t.Errorf("ended: %v, %v, %v; want the middle one alone", firstCall.with, stays.with, lastCall.with)
+	}
+	if !a.arrived(first) {
+		t.Error("the time of a request that was used again counts from its first use")
 	}
 }
 
-func TestClientThatGivesUpIsNotLate(t *testing.T) {
-	parent, cancel := context.WithCancel(context.Background())
-	ctx, err := await(time.Hour)(parent, nil)
-	if err != nil || ctx.Err() != nil {
-		t.Fatal(err, ctx.Err())
+func TestALateRequestIsToldThatItIs(t *testing.T) {
+	a, c := standingArrivals()
+	r, _ := expecting(a)
+	c.Advance(limit.GRPCRequestTimeMax + limit.GRPCRequestCheckEvery)
+	if a.arrived(r) {
+		t.Error("it arrived after its call had ended")
 	}
-	cancel()
-	<-ctx.Done()
-	if ctx.Err() != context.Canceled {
-		t.Errorf("the context ended with %v", ctx.Err())
+	a.await(r)
+	if !a.arrived(r) {
+		t.Error("it is still late when it is used again")
 	}
-	if err := receive(ctx, func(any) error { return nil }, nil); err != nil {
-		t.Error(err)
+}
+
+func TestNothingIsCheckedWhileNothingIsAwaited(t *testing.T) {
+	a, c := standingArrivals()
+	for range 3 * arrivalStripes {
+		r, _ := expecting(a)
+		a.arrived(r)
 	}
-	if timer := ctx.(*arrival).timer; timer.Stop() {
-		t.Error("the timer still runs after the request has arrived")
+	c.Advance(limit.GRPCRequestCheckEvery)
+	if c.Timers() != 0 {
+		t.Errorf("%d timers run", c.Timers())
+	}
+	expecting(a)
+	if c.Timers() != 1 {
+		t.Errorf("%d timers run for one request", c.Timers())
 	}
 }

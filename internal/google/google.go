@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/posthaste-io/posthaste/internal/broker"
+	"github.com/posthaste-io/posthaste/internal/budget"
 	"github.com/posthaste-io/posthaste/internal/limit"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
@@ -23,16 +24,17 @@ import (
 // server is what the methods work on.
 type server struct {
 	broker *broker.Broker
+	intake *intake
 }
 
 // ServerOptions are the gRPC settings that the services rely on.
 func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.ForceServerCodecV2(wire.Codec()),
-		grpc.MaxRecvMsgSize(limit.GRPCMessageBytesMax),
 		grpc.MaxSendMsgSize(limit.GRPCMessageBytesMax),
-		// A publisher sends up to 10 MB at a time; gRPC's default of 64 KiB would make it wait for window updates.
-		grpc.InitialWindowSize(4 << 20),
+		// What a stream may send before anybody reads: the intake asks for more when it has memory for it. gRPC's default of 64 KiB would
+		// make publishers of common sizes wait for that.
+		grpc.InitialWindowSize(limit.GRPCWindowBytes),
 		grpc.InitialConnWindowSize(16 << 20),
 		grpc.ReadBufferSize(128 << 10),
 		grpc.WriteBufferSize(128 << 10),
@@ -41,8 +43,6 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.MaxConcurrentStreams(limit.GRPCStreamsMax),
 		grpc.MaxHeaderListSize(limit.GRPCHeaderBytesMax),
 		grpc.ConnectionTimeout(limit.GRPCHandshakeTimeMax),
-		grpc.RPCDecompressor(newGunzip()),
-		grpc.InTapHandle(awaitRequests()),
 		// Clients ping idle connections.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: limit.GRPCPingEveryMin, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
@@ -52,9 +52,10 @@ func ServerOptions() []grpc.ServerOption {
 	}
 }
 
-// Register makes the services of google.pubsub.v1, google.iam.v1.IAMPolicy and the tester of message transforms, available on s.
-func Register(s grpc.ServiceRegistrar, b *broker.Broker) {
-	front := &server{broker: b}
+// Register makes the services of google.pubsub.v1, google.iam.v1.IAMPolicy and the tester of message transforms, available on s. Requests take
+// their memory from the budget.
+func Register(s grpc.ServiceRegistrar, b *broker.Broker, memory *budget.Memory) {
+	front := &server{broker: b, intake: newIntake(memory)}
 	s.RegisterService(&publisher, front)
 	s.RegisterService(&subscriber, front)
 	s.RegisterService(&schemaService, front)
@@ -67,11 +68,17 @@ func Register(s grpc.ServiceRegistrar, b *broker.Broker) {
 // method describes a unary method whose messages are decoded in the ordinary way.
 func method[Request, Response any](name string, serve func(*server, context.Context, *Request) (*Response, error)) grpc.MethodDesc {
 	return grpc.MethodDesc{MethodName: name, Handler: func(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+		s := srv.(*server)
+		received, err := s.intake.receive(ctx, decode)
+		if err != nil {
+			return nil, err
+		}
+		defer s.intake.release(received)
 		request := new(Request)
-		if err := wire.Receive(within(ctx, decode), request); err != nil {
+		if err := wire.Receive(received.Decode, request); err != nil {
 			return nil, refusal(err)
 		}
-		response, err := serve(srv.(*server), ctx, request)
+		response, err := serve(s, ctx, request)
 		if err != nil {
 			return nil, err // not a typed nil inside an interface
 		}
@@ -82,12 +89,13 @@ func method[Request, Response any](name string, serve func(*server, context.Cont
 // rawMethod describes a unary method that reads and writes bytes.
 func rawMethod(name string, serve func(*server, context.Context, []byte) (*wire.Raw, error)) grpc.MethodDesc {
 	return grpc.MethodDesc{MethodName: name, Handler: func(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-		var request wire.Raw
-		if err := receive(ctx, decode, &request); err != nil {
+		s := srv.(*server)
+		request, err := s.intake.receive(ctx, decode)
+		if err != nil {
 			return nil, err
 		}
-		defer request.Free()
-		response, err := serve(srv.(*server), ctx, request.Data)
+		defer s.intake.release(request)
+		response, err := serve(s, ctx, request.Data)
 		if err != nil {
 			return nil, refusal(err)
 		}

@@ -18,11 +18,12 @@ import (
 // pullStream is one StreamingPull. Two goroutines serve it: the handler's sends, because it is the one whose return ends the stream
 // with a status; the other receives, and ends when the stream does.
 type pullStream struct {
-	server *server
-	stream grpc.ServerStream
-	sub    *delivery.Subscription
-	taker  *delivery.Taker
-	pings  bool // answer keep-alives: the client asked for protocol version 1 or higher
+	server  *server
+	stream  grpc.ServerStream
+	request *request // the one that was read last
+	sub     *delivery.Subscription
+	taker   *delivery.Taker
+	pings   bool // answer keep-alives: the client asked for protocol version 1 or higher
 
 	mu              sync.Mutex
 	ended           error   // io.EOF: the client is done sending; another: what the stream is to end with
@@ -33,23 +34,26 @@ type pullStream struct {
 func streamingPull(srv any, stream grpc.ServerStream) error {
 	s := srv.(*server)
 	var first wire.StreamingPull
-	var raw wire.Raw
-	defer raw.Free()
-	if err := receive(stream.Context(), stream.RecvMsg, &raw); err != nil {
+	request := s.intake.open(stream.Context())
+	err := s.intake.first(stream.Context(), request)
+	if err == nil {
+		err = refusal(first.Scan(request.Data))
+	}
+	var p *pullStream
+	if err == nil {
+		p, err = s.openStream(stream, &first)
+	}
+	if err != nil {
+		s.intake.release(request)
 		if errors.Is(err, io.EOF) {
 			return nil // opened and closed without a word
 		}
 		return err
 	}
-	if err := first.Scan(raw.Data); err != nil {
-		return refusal(err)
-	}
-	p, err := s.openStream(stream, &first)
-	if err != nil {
-		return err
-	}
+	p.request = request
 	defer p.leave()
 	if err := p.settle(&first); err != nil {
+		s.intake.release(request)
 		return err
 	}
 	go p.receive()
@@ -93,13 +97,12 @@ func streamDeadline(seconds int32) (time.Duration, error) {
 
 // receive takes the client's requests until the stream ends.
 func (p *pullStream) receive() {
-	var raw wire.Raw
-	defer raw.Free()
+	defer p.server.intake.release(p.request)
 	var r wire.StreamingPull
 	for {
-		err := p.stream.RecvMsg(&raw)
+		err := p.server.intake.another(p.stream.Context(), p.request)
 		if err == nil {
-			err = r.Scan(raw.Data)
+			err = r.Scan(p.request.Data)
 		}
 		if err == nil {
 			err = p.follow(&r)

@@ -52,17 +52,19 @@ func typeOf(m protoreflect.MessageDescriptor) protoreflect.MessageType {
 // olderMethod wraps a method of v1.
 func olderMethod(now *grpc.MethodDesc, request, response protoreflect.MessageType) grpc.MethodDesc {
 	handle := func(srv any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
-		var raw wire.Raw
-		if err := receive(ctx, decode, &raw); err != nil {
+		intake := srv.(*server).intake
+		received, err := intake.receive(ctx, decode)
+		if err != nil {
 			return nil, err
 		}
-		defer raw.Free()
-		in, err := older(raw.Data, request)
+		defer intake.release(received)
+		in, err := older(received.Data, request)
 		if err != nil {
 			return nil, refusal(wire.ErrMalformed)
 		}
 		encoded := encode(newer(in))
-		answer, err := now.Handler(srv, ctx, func(into any) error {
+		decoded := grpc.NewContextWithServerTransportStream(ctx, nil) // the request was read already
+		answer, err := now.Handler(srv, decoded, func(into any) error {
 			return wire.Codec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(encoded)}, into)
 		}, interceptor)
 		if err != nil {

@@ -12,9 +12,12 @@ const (
 	GRPCHeaderBytesMax = 64 << 10
 	// GRPCHandshakeTimeMax is from the first bytes to the end of HTTP/2's greetings; gRPC's own default is two minutes.
 	GRPCHandshakeTimeMax = 10 * time.Second
-	// GRPCRequestTimeMax is what a request may take from its headers to its last byte. At 1 MB, the most that Google's publishers
-	// put together unless told otherwise, it needs 300 kbit/s.
-	GRPCRequestTimeMax = 30 * time.Second
+	// GRPCRequestTimeMax is what a request may take from its headers to its last byte, a check's interval more or less: it is over
+	// within 30 seconds. At 1 MB, the most that Google's publishers put together unless told otherwise, it needs 300 kbit/s.
+	GRPCRequestTimeMax    = 28 * time.Second
+	GRPCRequestCheckEvery = time.Second
+	// GRPCWindowBytes is what of a request may come before memory is taken for it, on each stream.
+	GRPCWindowBytes = 256 << 10
 	// GRPCPingEveryMin is how often a client may ping. Google's do so every five minutes, some proxies every ten seconds.
 	GRPCPingEveryMin = time.Second
 	// GRPCQuietTimeMax and GRPCPongTimeMax: a connection on which nothing came is asked for a sign of life, and closed without one.
@@ -26,6 +29,6 @@ const (
 	// an old connection stays for ever. Calls that are open end when they would have: a stream is not cut off, for that would deliver
 	// again what it holds.
 	GRPCConnectionAgeMax = time.Hour
-	// GunzipsMax is how many compressed requests are opened at a time: with RequestBytesMax, it bounds what bombs can fill.
+	// GunzipsMax is how many compressed requests are opened at a time.
 	GunzipsMax = 16
 )

@@ -48,3 +48,10 @@ const (
 	PushBackoffMin          = 100 * time.Millisecond
 	PushBackoffMax          = 60 * time.Second
 )
+
+// Memory for the requests of all clients together, over every front. These are the broker's own.
+const (
+	RequestMemoryAutomaticMin = 64 << 20
+	RequestMemoryAutomaticMax = 1 << 30
+	RequestMemoryWaitMax      = 10 * time.Second // how long a request waits for memory
+)

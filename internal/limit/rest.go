@@ -4,9 +4,8 @@ import "time"
 
 // HTTP. A body of JSON is a third longer than the bytes in it, and escapes make it longer still. These are the broker's own.
 const (
-	RESTBodyBytesMax   = 20 << 20
-	RESTBodiesBytesMax = 512 << 20        // of all open calls together, counted twice: as they came, and as they are encoded
-	RESTBodyTimeMax    = 20 * time.Second // and a second more for as many bytes as come:
+	RESTBodyBytesMax = 20 << 20
+	RESTBodyTimeMax  = 20 * time.Second // and a second more for as many bytes as come:
 	// RESTBodyBytesPerSecondMin is slower than any line over which publishing makes sense, and makes an attacker pay for what it holds.
 	RESTBodyBytesPerSecondMin = 32 << 10
 	RESTMaskBytesMax          = 8 << 10 // of the fields that a client wants of an answer

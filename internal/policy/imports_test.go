@@ -20,6 +20,7 @@ var order = []row{
 	{"internal/clock", ""},
 	{"internal/limit", ""},
 	{"internal/batch", "internal/limit"},
+	{"internal/budget", "internal/limit google.golang.org/grpc/codes google.golang.org/grpc/status"},
 	{"internal/text", "google.golang.org/protobuf/..."},
 	{"internal/wheel", ""},
 	{"internal/agenda", ""},
@@ -65,10 +66,10 @@ var order = []row{
 	{"internal/push", "internal/broker internal/delivery internal/lease internal/wire internal/limit internal/clock " + api},
 	{"internal/google/transformpb", "google.golang.org/genproto/googleapis/... google.golang.org/protobuf/... cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"},
 	{"internal/google/transformpb/dependencies", "google.golang.org/genproto/googleapis/... google.golang.org/protobuf/... cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"},
-	{"internal/google", "internal/google/transformpb internal/transform google.golang.org/genproto/googleapis/rpc/status internal/iam internal/google/v1beta2pb cloud.google.com/go/iam/apiv1/iampb internal/broker internal/delivery internal/catalog internal/wire internal/limit google.golang.org/grpc/... google.golang.org/genproto/googleapis/rpc/errdetails " + api},
+	{"internal/google", "internal/budget internal/clock internal/google/transformpb internal/transform google.golang.org/genproto/googleapis/rpc/status internal/iam internal/google/v1beta2pb cloud.google.com/go/iam/apiv1/iampb internal/broker internal/delivery internal/catalog internal/wire internal/limit google.golang.org/grpc/... google.golang.org/genproto/googleapis/rpc/errdetails " + api},
 
 	{"internal/wipe", "google.golang.org/grpc/codes google.golang.org/grpc/status"},
-	{"internal/rest", "internal/wire internal/limit google.golang.org/grpc google.golang.org/grpc/mem google.golang.org/genproto/googleapis/... " + api},
+	{"internal/rest", "internal/budget internal/wire internal/limit google.golang.org/grpc google.golang.org/grpc/mem google.golang.org/genproto/googleapis/... " + api},
 
 	// What judges the broker. None of it shares code with the broker, or the broker's mistakes with it.
 	{"check", ""},
@@ -94,7 +95,7 @@ var order = []row{
 	// The binary. It alone chooses an engine, and it carries the load generator.
 	{"internal/config", "github.com/spf13/pflag go.yaml.in/yaml/v4"},
 	{"internal/client", "internal/limit internal/text google.golang.org/genproto/googleapis/rpc/errdetails google.golang.org/grpc/credentials/insecure google.golang.org/grpc " + api},
-	{"internal/serve", "internal/config internal/limit internal/listen internal/rest golang.org/x/sync/errgroup google.golang.org/grpc"},
+	{"internal/serve", "internal/budget internal/config internal/limit internal/listen internal/rest golang.org/x/sync/errgroup google.golang.org/grpc"},
 	{"cmd/posthaste", "internal/... bench/... github.com/spf13/cobra github.com/spf13/pflag golang.org/x/sync/errgroup golang.org/x/sys/unix golang.org/x/term google.golang.org/grpc/... " + api},
 }
 

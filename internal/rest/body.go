@@ -2,58 +2,44 @@ package rest
 
 import (
 	"compress/gzip"
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"os"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/posthaste-io/posthaste/internal/budget"
 	"github.com/posthaste-io/posthaste/internal/limit"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
-// budget bounds the memory that the bodies of all open calls take together. It is safe for concurrent use.
-type budget struct{ used atomic.Int64 }
-
-// take is false, and takes nothing, when there is too little left.
-func (b *budget) take(bytes int) bool {
-	if b.used.Add(int64(bytes)) > limit.RESTBodiesBytesMax {
-		b.used.Add(-int64(bytes))
-		return false
-	}
-	return true
-}
-
-func (b *budget) giveBack(bytes int) { b.used.Add(-int64(bytes)) }
-
 // body is a request's body in memory, which counts against the budget until it is released.
 type body struct {
 	text     []byte
-	budget   *budget
-	taken    int
+	memory   *budget.Memory
+	taken    budget.Part
 	patience time.Duration
 }
 
 // A body takes bodyBytesFirst before anything has come, and bodyGrowth times what has come afterwards: clients that announce much and
-// send little hold little.
+// send little hold little. From bodyBytesSerious on it takes what it announced: bodies that each hold a part and wait for the rest would
+// keep each other waiting.
 const (
-	bodyBytesFirst = 16 << 10
-	bodyGrowth     = 4
+	bodyBytesFirst   = 16 << 10
+	bodyGrowth       = 4
+	bodyBytesSerious = 256 << 10
 )
 
-var (
-	errBodyTooLarge = wire.RequestTooLarge(limit.RESTBodyBytesMax)
-	errBusy         = status.Error(codes.Unavailable, "The server holds as many request bodies as it has memory for. Try again later.")
-)
+var errBodyTooLarge = wire.RequestTooLarge(limit.RESTBodyBytesMax)
 
 // read takes in the body of a request, as fast as memory and time allow and no larger than limit.RESTBodyBytesMax, compressed or not.
 // Memory is taken as bytes come, not as they are announced.
-func (b *body) read(w http.ResponseWriter, r *http.Request) error {
+func (b *body) read(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
@@ -73,7 +59,7 @@ func (b *body) read(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength > 0 && plain == io.Reader(source) {
 		most = int(r.ContentLength) + 1
 	}
-	if err := b.fill(plain, most); err != nil {
+	if err := b.fill(ctx, plain, most); err != nil {
 		return err
 	}
 	// Without a deadline from here on: the server's own reading ahead, which notices when the client leaves, must not fail.
@@ -83,8 +69,8 @@ func (b *body) read(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (b *body) fill(source io.Reader, most int) error {
-	if err := b.grow(min(bodyBytesFirst, most)); err != nil {
+func (b *body) fill(ctx context.Context, source io.Reader, most int) error {
+	if err := b.grow(ctx, min(bodyBytesFirst, most)); err != nil {
 		return err
 	}
 	for {
@@ -92,7 +78,11 @@ func (b *body) fill(source io.Reader, most int) error {
 			return errBodyTooLarge
 		}
 		if len(b.text) == cap(b.text) {
-			if err := b.grow(min(bodyGrowth*cap(b.text), most)); err != nil {
+			size := bodyGrowth * cap(b.text)
+			if size > bodyBytesSerious {
+				size = most
+			}
+			if err := b.grow(ctx, min(size, most)); err != nil {
 				return err
 			}
 		}
@@ -113,18 +103,17 @@ func (b *body) fill(source io.Reader, most int) error {
 }
 
 // grow gives the body room for size bytes, for which twice as much is taken: the encoded request grows to about the same size.
-func (b *body) grow(size int) error {
-	if !b.budget.take(2 * (size - cap(b.text))) {
-		return errBusy
+func (b *body) grow(ctx context.Context, size int) error {
+	if err := b.memory.Take(ctx, &b.taken, 2*(size-cap(b.text))); err != nil {
+		return err
 	}
-	b.taken += 2 * (size - cap(b.text))
 	b.text = append(make([]byte, 0, size), b.text...)[:len(b.text):size]
 	return nil
 }
 
 func (b *body) release() {
-	b.budget.giveBack(b.taken)
-	b.text, b.taken = nil, 0
+	b.memory.GiveBack(&b.taken)
+	b.text = nil
 }
 
 // paced reads a body from its connection, and gives it more time as it comes: a slow line is honest, a byte a second is not.

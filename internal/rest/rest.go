@@ -9,7 +9,7 @@
 //
 // Three rules bound what a client can cost:
 //
-//  1. Memory is taken as bytes arrive, up to a size for each body and a sum for all of them.
+//  1. Memory is taken as bytes arrive, up to a size for each body and a sum for all requests, those over gRPC included.
 //  2. Reading a body and writing an answer have their times; between them a call may wait as long as its RPC does, or until the client
 //     leaves.
 //  3. A call runs on its connection's goroutine, which the HTTP server owns; no other is started.
@@ -30,6 +30,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/posthaste-io/posthaste/internal/budget"
 	"github.com/posthaste-io/posthaste/internal/limit"
 )
 
@@ -37,7 +38,8 @@ import (
 type Options struct {
 	// Origins are the web origins (https://console.example.com) whose pages may call: none by default, all with "*".
 	Origins []string
-	Log     *slog.Logger // told of calls that fail for no fault of the client's; default: nobody
+	Memory  *budget.Memory // that bodies take their memory from; default: one of their own
+	Log     *slog.Logger   // told of calls that fail for no fault of the client's; default: nobody
 }
 
 // Front is an http.Handler that serves the unary RPCs of the services registered with it. Register first, then Open. It is safe for
@@ -48,7 +50,6 @@ type Front struct {
 	plans    plans
 	router   router
 	gate     gate
-	bodies   budget
 	patience time.Duration               // for a body
 	reset    func(context.Context) error // nil: there is no such path
 }
@@ -57,6 +58,9 @@ type Front struct {
 func New(options Options) *Front {
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
+	}
+	if options.Memory == nil {
+		options.Memory = budget.Of(0)
 	}
 	return &Front{options: options, origins: allowed(options.Origins), patience: limit.RESTBodyTimeMax}
 }
@@ -149,9 +153,9 @@ func (f *Front) serve(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	if err != nil {
 		return failure(err)
 	}
-	in := body{budget: &f.bodies, patience: f.patience}
+	in := body{memory: f.options.Memory, patience: f.patience}
 	defer in.release()
-	if err := in.read(w, r); err != nil {
+	if err := in.read(ctx, w, r); err != nil {
 		return failure(err)
 	}
 	request, err := b.build(make([]byte, 0, len(in.text)*3/4+requestBytesMore), in.text, query, segments)

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	"github.com/posthaste-io/posthaste/internal/budget"
 	"github.com/posthaste-io/posthaste/internal/limit"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
@@ -201,7 +202,7 @@ func TestBodiesHaveALimit(t *testing.T) {
 			t.Errorf("%s: %d %s, want %s", name, recorder.Code, recorder.Body, want)
 		}
 	}
-	if left := r.front.bodies.used.Load(); left != 0 {
+	if left := r.front.options.Memory.Taken(); left != 0 {
 		t.Errorf("%d bytes are still counted", left)
 	}
 }
@@ -211,15 +212,19 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
 func TestBodiesTogetherHaveALimit(t *testing.T) {
-	r := run(t, Options{})
-	r.front.bodies.take(limit.RESTBodiesBytesMax - 1000)
-	if response, text := r.call(t, "PUT", "/v1/projects/p/topics/ttt", strings.Repeat(" ", 10_000)); response.StatusCode != 503 {
+	memory := budget.New(budget.Options{Bytes: 1 << 20})
+	r := run(t, Options{Memory: memory})
+	var others budget.Part
+	if err := memory.Take(t.Context(), &others, 1<<20-1000); err != nil {
+		t.Fatal(err)
+	}
+	if response, text := r.call(t, "PUT", "/v1/projects/p/topics/ttt", strings.Repeat(" ", 10_000)); response.StatusCode != 429 || !strings.Contains(text, "RESOURCE_EXHAUSTED") {
 		t.Errorf("without memory: %d %s", response.StatusCode, text)
 	}
 	if response, text := r.call(t, "PUT", "/v1/projects/p/topics/ttt", "{}"); response.StatusCode != 200 {
 		t.Errorf("a small one: %d %s", response.StatusCode, text)
 	}
-	if used := r.front.bodies.used.Load(); used != limit.RESTBodiesBytesMax-1000 {
+	if used := memory.Taken(); used != 1<<20-1000 {
 		t.Errorf("%d bytes are counted", used)
 	}
 }

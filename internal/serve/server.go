@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"github.com/posthaste-io/posthaste/internal/budget"
 	"github.com/posthaste-io/posthaste/internal/config"
 	"github.com/posthaste-io/posthaste/internal/limit"
 	"github.com/posthaste-io/posthaste/internal/listen"
@@ -24,11 +25,11 @@ import (
 // Storage is the broker with the engine beneath it, as the server's life cycle sees it.
 type Storage interface {
 	Options() []grpc.ServerOption
-	Register(grpc.ServiceRegistrar)
-	Web(*http.ServeMux)          // adds what the storage serves over HTTP
-	Failed() <-chan struct{}     // closed when the log can no longer be written
-	Reset(context.Context) error // deletes every resource
-	Drain()                      // ends open streams with UNAVAILABLE
+	Register(grpc.ServiceRegistrar, *budget.Memory) // requests take their memory from the budget
+	Web(*http.ServeMux)                             // adds what the storage serves over HTTP
+	Failed() <-chan struct{}                        // closed when the log can no longer be written
+	Reset(context.Context) error                    // deletes every resource
+	Drain()                                         // ends open streams with UNAVAILABLE
 	Close(context.Context) error
 }
 
@@ -44,6 +45,7 @@ type Server struct {
 	Prepare  func(context.Context, Storage, *slog.Logger) error // gives the storage what it is to have before the first call; nil does nothing
 	Announce func(bound net.Addr) error                         // is called when calls are taken
 	health   health
+	memory   *budget.Memory // for requests
 }
 
 // closeTime bounds how long the storage may take to write what is left, after the grace period.
@@ -65,7 +67,8 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stop()
 	group, broken := errgroup.WithContext(serving)
 	split := listen.Split(listener, listen.Options{Log: s.Log})
-	front := rest.New(rest.Options{Origins: strings.Split(s.Settings.REST.Origins, ","), Log: s.Log})
+	s.memory = budget.Of(int(s.Settings.RequestMemoryBytes))
+	front := rest.New(rest.Options{Origins: strings.Split(s.Settings.REST.Origins, ","), Memory: s.memory, Log: s.Log})
 	mux := s.health.handler(front)
 	web := s.webServer(direct(mux, front))
 	group.Go(func() error { return split.Run(serving) })
@@ -97,7 +100,7 @@ func (s *Server) serveCalls(ctx, broken context.Context, listener net.Listener, 
 		}
 	}
 	calls := grpc.NewServer(append(store.Options(), grpc.WaitForHandlers(true))...) // rule 3
-	store.Register(registrars{calls, front})
+	store.Register(registrars{calls, front}, s.memory)
 	store.Web(mux)
 	if s.Settings.Dev {
 		front.ServeReset(store.Reset)

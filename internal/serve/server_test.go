@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"github.com/posthaste-io/posthaste/internal/budget"
 	"github.com/posthaste-io/posthaste/internal/config"
 )
 
@@ -56,10 +57,13 @@ func (f *fakeStorage) order() string {
 	return strings.Join(f.events, ", ")
 }
 
-func (f *fakeStorage) Options() []grpc.ServerOption     { return nil }
-func (f *fakeStorage) Register(r grpc.ServiceRegistrar) { pubsubpb.RegisterSubscriberServer(r, f) }
-func (f *fakeStorage) Web(*http.ServeMux)               {}
-func (f *fakeStorage) Failed() <-chan struct{}          { return f.broken }
+func (f *fakeStorage) Options() []grpc.ServerOption { return nil }
+func (f *fakeStorage) Web(*http.ServeMux)           {}
+func (f *fakeStorage) Failed() <-chan struct{}      { return f.broken }
+
+func (f *fakeStorage) Register(r grpc.ServiceRegistrar, _ *budget.Memory) {
+	pubsubpb.RegisterSubscriberServer(r, f)
+}
 
 func (f *fakeStorage) Reset(context.Context) error {
 	f.event("reset")

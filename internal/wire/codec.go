@@ -47,8 +47,8 @@ func (r *Raw) Free() {
 	*r = Raw{}
 }
 
-// receive makes r the message that data holds.
-func (r *Raw) receive(data mem.BufferSlice) {
+// Receive makes r the message that data holds.
+func (r *Raw) Receive(data mem.BufferSlice) {
 	r.Free()
 	switch len(data) {
 	case 0:
@@ -61,6 +61,11 @@ func (r *Raw) receive(data mem.BufferSlice) {
 		data.CopyTo(*r.pooled)
 		r.Data = *r.pooled
 	}
+}
+
+// Decode decodes the message that r holds, as gRPC would have.
+func (r *Raw) Decode(into any) error {
+	return Codec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(r.Data)}, into)
 }
 
 // send turns r into buffers that gRPC frees after the write.
@@ -123,7 +128,7 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	switch v := v.(type) {
 	case *Raw:
-		v.receive(data)
+		v.Receive(data)
 		return nil
 	case *Checked:
 		if err := c.ordinary.Unmarshal(data, v.Message); err != nil {
