@@ -43,8 +43,8 @@ func TestMain(m *testing.M) {
 			code = max(code, 1)
 		}
 		_ = os.RemoveAll(b.Data) // the temporary directory's own housekeeping takes what is left
-		process.Remove()
 	}
+	process.Remove()
 	os.Exit(code)
 }
 

@@ -28,6 +28,7 @@ var (
 	pausesFlag    = flag.Int("pauses", 3, "how often the broker is paused under load")
 	pauseMin      = flag.Duration("pause-min", 1500*time.Millisecond, "shortest pause; not under 1.5s")
 	pauseMax      = flag.Duration("pause-max", 3*time.Second, "longest pause")
+	settingsFlag  = flag.Int("settings", 12, "how often the broker's clock is set under load")
 	onceCount     = flag.Int("once-messages", 10_000, "messages of the exactly-once test, in waves of 100,000 at most")
 	orderCount    = flag.Int("ordering-messages", 10_000, "messages of the ordering test, in waves of 100,000 at most")
 	orderKeys     = flag.Int("ordering-keys", 500, "ordering keys of the ordering test")

@@ -186,6 +186,21 @@ var bugs = []bug{
 		pkg: "internal/broker", run: "Dead|Forward",
 	},
 	{
+		name: "a clock that is set forward makes messages older",
+		file: "internal/retention/retention.go", old: "c.jumps = append(c.jumps, jump{mono: mono, before: expected})", new: "_ = jump{}",
+		pkg: "internal/retention", run: "TestAClockSetForward",
+	},
+	{
+		name: "a snapshot expires by the time of day alone",
+		file: "internal/broker/snapshot.go", old: "b.calendar.Over(mono, wall, s.given, s.expire)", new: "mono >= 0",
+		pkg: "internal/broker", run: "TestAJumpOfTheWallClock",
+	},
+	{
+		name: "what outlived its retention while the broker was down is delivered until the first sweep",
+		file: "internal/broker/broker.go", old: "b.dropExpired(ctx)", new: "_ = ctx",
+		pkg: "internal/broker", run: "TestMessagesThatOutlived",
+	},
+	{
 		name: "messages that are out outlive their retention",
 		file: "internal/broker/sweep.go", old: "		s.work.SkipTo(before, seeks)\n", new: "",
 		pkg: "internal/broker", run: "TestSimulation", long: true,

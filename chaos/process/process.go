@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -34,31 +33,45 @@ func build() (string, error) {
 	if given := os.Getenv(BinaryVariable); given != "" {
 		return filepath.Abs(given)
 	}
-	_, here, _, ok := runtime.Caller(0)
-	if !ok {
-		return "", errors.New("process: where the source lies is not known")
+	root, err := sourceTree()
+	if err != nil {
+		return "", err
 	}
 	dir, err := os.MkdirTemp("", "posthaste-binary-")
 	if err != nil {
 		return "", fmt.Errorf("process: %w", err)
 	}
+	return buildInto(dir, root)
+}
+
+// buildInto builds the broker's binary in a directory.
+func buildInto(dir, root string, flags ...string) (string, error) {
+	made.Lock()
+	made.dirs = append(made.dirs, dir)
+	made.Unlock()
 	binary := filepath.Join(dir, "posthaste")
-	cmd := exec.Command("go", "build", "-o", binary, "./cmd/posthaste")
-	cmd.Dir = filepath.Join(filepath.Dir(here), "..", "..")
+	cmd := exec.Command("go", append(append([]string{"build", "-o", binary}, flags...), "./cmd/posthaste")...)
+	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("process: go build: %w\n%s", err, out)
 	}
 	return binary, nil
 }
 
-// Remove deletes what Binary built. A test's main calls it last.
+// made are the directories of binaries that were built.
+var made struct {
+	sync.Mutex
+	dirs []string
+}
+
+// Remove deletes what was built. A test's main calls it last.
 func Remove() {
-	if os.Getenv(BinaryVariable) != "" {
-		return
+	made.Lock()
+	defer made.Unlock()
+	for _, dir := range made.dirs {
+		_ = os.RemoveAll(dir) // a leftover in the temporary directory harms nobody
 	}
-	if binary, err := built(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(binary)) // a leftover in the temporary directory harms nobody
-	}
+	made.dirs = nil
 }
 
 // FreeAddr is a loopback address whose port nobody listens on. The port lies below those that the system gives to outgoing connections, so
@@ -85,6 +98,8 @@ type Broker struct {
 	Args []string // further arguments of serve
 	Env  []string // added to the environment
 	Log  io.Writer
+	// Clock, if there is one, is the broker's time, for which it needs a binary of its own: BinaryVariable is not asked then.
+	Clock *Clock
 
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended
@@ -101,13 +116,17 @@ func (b *Broker) Start(ctx context.Context) error {
 
 // Launch starts the process and does not wait.
 func (b *Broker) Launch() error {
-	binary, err := Binary()
+	binary, env := Binary, b.Env
+	if b.Clock != nil {
+		binary, env = movable, append([]string{"POSTHASTE_TEST_CLOCK=" + b.Clock.name}, env...)
+	}
+	path, err := binary()
 	if err != nil {
 		return err
 	}
 	args := append([]string{"serve", "--listen", b.Addr, "--data", b.Data}, b.Args...)
-	b.cmd = exec.Command(binary, args...)
-	b.cmd.Env = append(os.Environ(), b.Env...)
+	b.cmd = exec.Command(path, args...)
+	b.cmd.Env = append(os.Environ(), env...)
 	b.cmd.Stdout, b.cmd.Stderr = b.Log, b.Log
 	b.cmd.SysProcAttr = dieWithParent()
 	if err := b.cmd.Start(); err != nil {

@@ -120,6 +120,7 @@ func Open(ctx context.Context, e engine.Engine, o Options) (*Broker, error) {
 		shard.Trim(id, engine.Everything) // a crash may have come before the engine heard of it
 	}
 	b.gone = nil
+	b.dropExpired(ctx) // what outlived its retention while nothing ran is to reach nobody
 	sweep, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	go b.sweep(sweep)

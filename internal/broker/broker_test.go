@@ -307,6 +307,22 @@ func TestMessagesPastTheirRetentionAreDropped(t *testing.T) {
 	held.Leave()
 }
 
+func TestMessagesThatOutlivedTheirRetentionMeanwhileAreGoneAtTheStart(t *testing.T) {
+	b := newBench(t)
+	b.topicWith(&pubsubpb.Subscription{MessageRetentionDuration: durationpb.New(10 * time.Minute)})
+	b.publish("old")
+	b.clock.Advance(9 * time.Minute)
+	b.publish("new")
+	if err := b.Close(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.clock.Advance(2 * time.Minute)
+	b.open()
+	s := b.stream(delivery.Credit{})
+	b.expect("before the first sweep", b.now(s), "new")
+	s.Leave()
+}
+
 func TestUpdatesTakeEffectAndSurviveARestart(t *testing.T) {
 	b := newBench(t)
 	b.topicWith(&pubsubpb.Subscription{})
