@@ -91,14 +91,9 @@ func (s *script) define(step int, udf *pubsubpb.JavaScriptUDF) (fault string) {
 
 // guarded runs f within the limits.
 func (s *script) guarded(f func() error) (err error) {
-	fired := make(chan struct{})
-	timer := time.AfterFunc(limit.TransformTimeMax, func() {
-		s.vm.Interrupt(errTooLong)
-		close(fired)
-	})
+	w := watch(s.vm)
 	defer func() {
-		if !timer.Stop() {
-			<-fired
+		if w.end() {
 			s.spent = true
 		}
 		if r := recover(); r != nil { // the engine gives up on some scripts in this way, such as for an array of all memory

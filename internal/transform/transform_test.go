@@ -281,7 +281,7 @@ func TestKillersEnd(t *testing.T) {
 		if err != nil || out[0].Failure == "" || !strings.Contains(out[0].Failure, c.text) {
 			t.Errorf("%s: %+v, %v; want %q", name, out, err, c.text)
 		}
-		if took := time.Since(begin); took > 10*time.Second {
+		if took := time.Since(begin); took > 2*time.Minute { // a busy machine gives them their 500 ms of CPU time late
 			t.Errorf("%s took %v", name, took)
 		}
 	}

@@ -50,14 +50,17 @@ func Serve(in io.Reader, out io.Writer) error {
 type served struct {
 	local  *transform.Local
 	chains map[uint64]*transform.Chain
-	until  atomic.Int64 // when what runs now must have ended, Unix nanoseconds; 0: nothing runs
 	answer []byte
+
+	// What runs now must have ended when both are over: a process that waits for a busy machine is not stuck.
+	until    atomic.Int64 // Unix nanoseconds; 0: nothing runs
+	untilCPU atomic.Int64 // CPU time of this process, in nanoseconds
 }
 
 // watch ends the process when a function does not end. It lives as long as the process.
 func (s *served) watch() {
 	for range time.Tick(limit.TransformTimeMax / 10) {
-		if until := s.until.Load(); until != 0 && time.Now().UnixNano() > until {
+		if until := s.until.Load(); until != 0 && time.Now().UnixNano() > until && int64(transform.CPUTime()) > s.untilCPU.Load() {
 			os.Exit(exitStuck)
 		}
 	}
@@ -113,7 +116,9 @@ func (s *served) check(f *fields) error {
 
 // bounded runs f, which must end in time for so many steps, and as much again as a step has.
 func (s *served) bounded(steps int, f func()) {
-	s.until.Store(time.Now().Add(time.Duration(steps+1) * limit.TransformTimeMax).UnixNano())
+	most := time.Duration(steps+1) * limit.TransformTimeMax
+	s.untilCPU.Store(int64(transform.CPUTime() + most))
+	s.until.Store(time.Now().Add(most).UnixNano())
 	f()
 	s.until.Store(0)
 }
