@@ -21,7 +21,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // fake is a server that keeps resources, remembers requests and hands out the messages that a test gives it.
 type fake struct {

@@ -23,7 +23,7 @@ func TestLineGoesOutAtOnce(t *testing.T) {
 			if len(b) != 1 || string(b[0]) != line {
 				t.Errorf("got %q", b)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatal("the line waits for more")
 		}
 	}

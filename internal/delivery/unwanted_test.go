@@ -75,7 +75,7 @@ func TestAFarMessageIsFound(t *testing.T) {
 		other := b.stream(Credit{})
 		defer other.Leave()
 		found := make(chan string)
-		ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+		ctx, cancel := context.WithTimeout(b.ctx, 2*time.Minute)
 		defer cancel()
 		first := b.stream(Credit{})
 		if list, err := first.Take(ctx, 10, 1<<20); err != nil || len(list) > 0 {

@@ -24,7 +24,7 @@ import (
 )
 
 // patience bounds the wait for what must happen.
-const patience = 10 * time.Second
+const patience = 2 * time.Minute
 
 // fakeStorage records what the server does to it, and serves streams that end when it is drained.
 type fakeStorage struct {

@@ -74,7 +74,7 @@ func expected(hit *vfs.Op, err error) error {
 func (p *tape) mustFail() error {
 	select {
 	case <-p.shard.Failed():
-	case <-time.After(5 * time.Second):
+	case <-time.After(2 * time.Minute):
 		return errors.New("the log does not say that it failed")
 	}
 	for range 3 {
@@ -266,7 +266,7 @@ func (d *fullDisk) empty(what string) {
 		d.Fatal(err)
 	}
 	d.shard.Trim(1, end)
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // the keeper works in its own time
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) { // the keeper works in its own time
 		d.clock.Advance(time.Second)
 		err := d.shard.Append(d.Context(), []engine.Record{enginetest.Block(1, "fits again")})
 		if err == nil {

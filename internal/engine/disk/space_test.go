@@ -12,7 +12,7 @@ import (
 // eventually waits until something that the shard's goroutines do has come about. It wakes the keeper, who would come by himself, later.
 func (s *store) eventually(what string, done func(Stats) bool) {
 	s.t.Helper()
-	give := time.NewTimer(20 * time.Second)
+	give := time.NewTimer(2 * time.Minute)
 	defer give.Stop()
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()
