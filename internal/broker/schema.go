@@ -21,10 +21,10 @@ func (h *schemaHome) Append(ctx context.Context, notes ...[]byte) error {
 	return (*Broker)(h).note(ctx, notes...)
 }
 
-func (h *schemaHome) Topics(f func(id engine.TopicID, config []byte)) {
+func (h *schemaHome) Topics(f func(id engine.TopicID, name string, config []byte)) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	for _, t := range h.topics {
-		f(t.durable.ID, t.durable.Config)
+		f(t.durable.ID, t.durable.Name, t.durable.Config)
 	}
 }

@@ -78,7 +78,7 @@ func (s *simulation) shorten(name string) error {
 	if err != nil {
 		return err
 	}
-	return s.note(s.ctx, ledger.AppendSubscription(nil, ledger.SubscriptionID(target.ID()), 0, name, catalog.Encode(config)))
+	return s.note(s.ctx, ledger.AppendSubscription(nil, ledger.SubscriptionID(target.ID()), 0, name, catalog.EncodeSubscription(config)))
 }
 
 // checkpoint lets the log save what it comes to, so that a start does not read all of it.

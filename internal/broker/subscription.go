@@ -54,7 +54,7 @@ func (s *subscription) read(b *Broker) error {
 
 // stored is the configuration as the log has it. The caller holds Broker.mu.
 func (s *subscription) stored() (*pubsubpb.Subscription, error) {
-	c, err := catalog.DecodeSubscription(s.durable.Config)
+	c, err := catalog.DecodeSubscription(s.durable.Name, s.durable.Topic.Name, s.durable.Config)
 	if err == nil {
 		c.Detached = s.durable.Detached
 	}
@@ -170,7 +170,7 @@ func (b *Broker) putSubscription(ctx context.Context, id ledger.SubscriptionID, 
 	if err := transform.Check(ctx, b.runner, config.MessageTransforms); err != nil {
 		return err
 	}
-	return b.note(ctx, ledger.AppendSubscription(nil, id, t, config.Name, catalog.Encode(config)), b.activeNow(id))
+	return b.note(ctx, ledger.AppendSubscription(nil, id, t, config.Name, catalog.EncodeSubscription(config)), b.activeNow(id))
 }
 
 // checkReferences says whether the topics are there that a creation (nil mask) or an update names.

@@ -40,7 +40,7 @@ func (t *topic) read(b *Broker) error {
 }
 
 func (t *topic) config() (*pubsubpb.Topic, error) {
-	return catalog.DecodeTopic(t.durable.Config)
+	return catalog.DecodeTopic(t.durable.Name, t.durable.Config)
 }
 
 // bringTopic makes a topic of the ledger live. The caller holds b.mu.
@@ -111,7 +111,7 @@ func (b *Broker) putTopic(ctx context.Context, id engine.TopicID, config *pubsub
 	if err := transform.Check(ctx, b.runner, config.MessageTransforms); err != nil {
 		return err
 	}
-	return b.note(ctx, ledger.AppendTopic(nil, id, config.Name, catalog.Encode(config)))
+	return b.note(ctx, ledger.AppendTopic(nil, id, config.Name, catalog.EncodeTopic(config)))
 }
 
 // GetTopic gives a topic, NOT_FOUND when there is none.

@@ -31,20 +31,36 @@ func Encode(resource proto.Message) []byte {
 	return stored
 }
 
-// DecodeTopic reads what Encode wrote for a topic.
-func DecodeTopic(stored []byte) (*pubsubpb.Topic, error) {
+// EncodeTopic gives the stored form of a topic, beside which its name is kept: topics that differ in nothing else have equal bytes.
+func EncodeTopic(topic *pubsubpb.Topic) []byte {
+	bare := proto.Clone(topic).(*pubsubpb.Topic)
+	bare.Name = ""
+	return Encode(bare)
+}
+
+// DecodeTopic reads what EncodeTopic wrote for a topic of that name.
+func DecodeTopic(name string, stored []byte) (*pubsubpb.Topic, error) {
 	topic := new(pubsubpb.Topic)
 	if err := proto.Unmarshal(stored, topic); err != nil {
-		return nil, fmt.Errorf("decode stored topic: %w", err)
+		return nil, fmt.Errorf("decode stored topic %s: %w", name, err)
 	}
+	topic.Name = name
 	return topic, nil
 }
 
-// DecodeSubscription reads what Encode wrote for a subscription.
-func DecodeSubscription(stored []byte) (*pubsubpb.Subscription, error) {
+// EncodeSubscription gives the stored form of a subscription, beside which its name and its topic are kept.
+func EncodeSubscription(subscription *pubsubpb.Subscription) []byte {
+	bare := proto.Clone(subscription).(*pubsubpb.Subscription)
+	bare.Name, bare.Topic = "", ""
+	return Encode(bare)
+}
+
+// DecodeSubscription reads what EncodeSubscription wrote for a subscription of that name, of a topic of that name.
+func DecodeSubscription(name, topic string, stored []byte) (*pubsubpb.Subscription, error) {
 	subscription := new(pubsubpb.Subscription)
 	if err := proto.Unmarshal(stored, subscription); err != nil {
-		return nil, fmt.Errorf("decode stored subscription: %w", err)
+		return nil, fmt.Errorf("decode stored subscription %s: %w", name, err)
 	}
+	subscription.Name, subscription.Topic = name, topic
 	return subscription, nil
 }

@@ -273,7 +273,7 @@ func TestUnknownFieldsAreDroppedFromRequestsAndKeptInStoredResources(t *testing.
 		t.Error("an unknown field of a request was kept")
 	}
 	created.ProtoReflect().SetUnknown(unknown)
-	stored, err := DecodeSubscription(Encode(created))
+	stored, err := DecodeSubscription(created.Name, created.Topic, EncodeSubscription(created))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,29 +289,39 @@ func TestUnknownFieldsAreDroppedFromRequestsAndKeptInStoredResources(t *testing.
 func TestStoredResourcesComeBack(t *testing.T) {
 	for _, sample := range sampleTopics(t) {
 		topic := mustTopic(t, sample)
-		stored := Encode(topic)
-		back, err := DecodeTopic(stored)
+		stored := EncodeTopic(topic)
+		back, err := DecodeTopic(topic.Name, stored)
 		if err != nil {
 			t.Fatal(err)
 		}
 		same(t, "the decoded topic", back, topic)
-		if !bytes.Equal(Encode(back), stored) {
+		other := proto.Clone(topic).(*pubsubpb.Topic)
+		if other.Name = "projects/p/topics/of-another-name"; !bytes.Equal(EncodeTopic(other), stored) {
+			t.Error("the stored form of a topic depends on its name")
+		}
+		if !bytes.Equal(EncodeTopic(back), stored) {
 			t.Error("a topic's stored form changed")
 		}
 	}
 	for _, sample := range sampleSubscriptions(t) {
 		subscription := mustSubscription(t, sample)
-		back, err := DecodeSubscription(Encode(subscription))
+		stored := EncodeSubscription(subscription)
+		back, err := DecodeSubscription(subscription.Name, subscription.Topic, stored)
 		if err != nil {
 			t.Fatal(err)
 		}
 		same(t, "the decoded subscription", back, subscription)
+		other := proto.Clone(subscription).(*pubsubpb.Subscription)
+		other.Name, other.Topic = "projects/p/subscriptions/of-another-name", "projects/p/topics/of-another-name"
+		if !bytes.Equal(EncodeSubscription(other), stored) {
+			t.Error("the stored form of a subscription depends on its name or its topic")
+		}
 	}
 	for _, damaged := range []string{"\x0a", "\x0a\x7fx", "\x07"} {
-		if _, err := DecodeTopic([]byte(damaged)); err == nil {
+		if _, err := DecodeTopic("", []byte(damaged)); err == nil {
 			t.Errorf("DecodeTopic(%q) has no error", damaged)
 		}
-		if _, err := DecodeSubscription([]byte(damaged)); err == nil {
+		if _, err := DecodeSubscription("", "", []byte(damaged)); err == nil {
 			t.Errorf("DecodeSubscription(%q) has no error", damaged)
 		}
 	}

@@ -60,8 +60,8 @@ func newBench(t *testing.T, in *pubsubpb.Subscription) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.append(engine.Record{Kind: engine.KindNote, Body: ledger.AppendTopic(nil, topicID, topicName, catalog.Encode(topic))})
-	b.append(engine.Record{Kind: engine.KindNote, Body: ledger.AppendSubscription(nil, 2, topicID, subName, catalog.Encode(config))})
+	b.append(engine.Record{Kind: engine.KindNote, Body: ledger.AppendTopic(nil, topicID, topicName, catalog.EncodeTopic(topic))})
+	b.append(engine.Record{Kind: engine.KindNote, Body: ledger.AppendSubscription(nil, 2, topicID, subName, catalog.EncodeSubscription(config))})
 	b.reopen()
 	return b
 }
@@ -70,7 +70,7 @@ func newBench(t *testing.T, in *pubsubpb.Subscription) *bench {
 func (b *bench) reopen() {
 	b.t.Helper()
 	b.Subscriptions(func(d *ledger.Subscription) bool {
-		config, err := catalog.DecodeSubscription(d.Config)
+		config, err := catalog.DecodeSubscription(d.Name, d.Topic.Name, d.Config)
 		if err == nil {
 			b.sub, err = b.office.Open(d, config)
 		}

@@ -122,7 +122,7 @@ func (l *Ledger) Restore(in io.Reader) error {
 		t := &Topic{ID: engine.TopicID(r.number())}
 		t.end.Store(r.number())
 		t.Deleted = r.number() != 0
-		t.Name, t.Config = string(r.bytes()), r.bytes()
+		t.Name, t.Config = string(r.bytes()), share(&l.alike[0], r.bytes())
 		if r.err != nil {
 			return r.err
 		}
@@ -146,7 +146,7 @@ func (l *Ledger) restoreSubscription(r *source) error {
 	topic := engine.TopicID(r.number())
 	s.Detached = r.number() != 0
 	s.active.Store(int64(r.number()))
-	s.Name, s.Config = string(r.bytes()), r.bytes()
+	s.Name, s.Config = string(r.bytes()), share(&l.alike[1], r.bytes())
 	s.Start, s.seeks = engine.Offset(r.number()), r.number()
 	s.sought = Sought{Epoch: r.number(), Time: int64(r.number()), Stale: engine.Offset(r.number())}
 	acked := r.bytes()

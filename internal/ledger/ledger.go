@@ -10,6 +10,7 @@
 package ledger
 
 import (
+	"bytes"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -82,6 +83,7 @@ type Ledger struct {
 	documents     map[string]map[string][]byte // by kind and name
 	last          uint64                       // the highest number ever given to a resource
 	runs          []ackset.Run                 // scratch of acked
+	alike         [2][]byte                    // the configuration that was put last, of a topic and of a subscription
 }
 
 // New returns an empty ledger.
@@ -210,6 +212,14 @@ func (l *Ledger) applyBlock(r *engine.Record) Change {
 	return Change{Op: OpBlock, Topic: t}
 }
 
+// share gives a copy of a configuration that may be kept: the last one that it gave, if that is equal, as most resources are made alike.
+func share(last *[]byte, config []byte) []byte {
+	if !bytes.Equal(*last, config) {
+		*last = bytes.Clone(config)
+	}
+	return *last
+}
+
 func (l *Ledger) putTopic(n *note) Change {
 	id := engine.TopicID(n.id)
 	t, created := l.topics[id], false
@@ -218,7 +228,7 @@ func (l *Ledger) putTopic(n *note) Change {
 		l.topics[id] = t
 		l.last = max(l.last, n.id)
 	}
-	t.Config = n.bytes()
+	t.Config = share(&l.alike[0], n.config)
 	return Change{Op: OpTopic, Topic: t, Created: created}
 }
 
@@ -260,7 +270,7 @@ func (l *Ledger) putSubscription(n *note) (Change, error) {
 		l.subscriptions[id] = s
 		l.last = max(l.last, n.id)
 	}
-	s.Config = n.bytes()
+	s.Config = share(&l.alike[1], n.config)
 	return Change{Op: OpSubscription, Topic: s.Topic, Subscription: s, Created: created}, nil
 }
 

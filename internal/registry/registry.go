@@ -44,7 +44,7 @@ type Home interface {
 	// Append makes notes of the ledger durable, all of them or none. When it returns, Follow has been called for each.
 	Append(ctx context.Context, notes ...[]byte) error
 	// Topics calls f for each topic that is not deleted, with its configuration as the ledger has it.
-	Topics(f func(id engine.TopicID, config []byte))
+	Topics(f func(id engine.TopicID, name string, config []byte))
 }
 
 // Registry holds the schemas of all projects.

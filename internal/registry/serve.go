@@ -109,8 +109,8 @@ type topic struct {
 
 // topicsOf gives the topics whose messages follow the schema, in the order of their names.
 func (r *Registry) topicsOf(schema string) (topics []topic, err error) {
-	r.home.Topics(func(id engine.TopicID, stored []byte) {
-		config, broken := catalog.DecodeTopic(stored)
+	r.home.Topics(func(id engine.TopicID, name string, stored []byte) {
+		config, broken := catalog.DecodeTopic(name, stored)
 		if broken != nil {
 			err = broken
 		} else if config.GetSchemaSettings().GetSchema() == schema {
@@ -123,7 +123,7 @@ func (r *Registry) topicsOf(schema string) (topics []topic, err error) {
 
 // note keeps a topic's changed configuration.
 func (t *topic) note() []byte {
-	return ledger.AppendTopic(nil, t.id, t.config.Name, catalog.Encode(t.config))
+	return ledger.AppendTopic(nil, t.id, t.config.Name, catalog.EncodeTopic(t.config))
 }
 
 // lockWithTopics holds the names of a schema and of the topics that use it: no topic begins or ceases to use it, or changes, meanwhile.
