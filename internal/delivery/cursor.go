@@ -18,7 +18,9 @@ func (s *Subscription) Rewind() {
 	defer s.mu.Unlock()
 	s.seeks = s.durable.Seeks()
 	s.cursor, s.recovered = s.durable.Floor(), s.durable.Topic.End()
-	s.unwanted.known, s.unwanted.runs = false, s.unwanted.runs[:0]
+	if u := s.unwanted; u != nil {
+		u.known, u.runs = false, u.runs[:0]
+	}
 	if s.queue != nil {
 		s.queue.Reset()
 	}
@@ -66,7 +68,7 @@ const aheadMessagesMax = 100_000
 
 // admit reads the next message of the log into the line of those ready to be taken; false when there is none, or enough wait
 // already. The caller holds s.mu.
-func (s *Subscription) admit(ctx context.Context, q *lease.Queue, r *reader.Reader) (bool, error) {
+func (s *Subscription) admit(ctx context.Context, q *queue, r *reader.Reader) (bool, error) {
 	if ahead, _ := q.Ahead(); ahead >= aheadMessagesMax || !s.terms.rules.Ordered && q.Ready() > 0 {
 		return false, nil
 	}

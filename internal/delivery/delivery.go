@@ -22,6 +22,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/posthaste-io/posthaste/internal/changes"
 	"github.com/posthaste-io/posthaste/internal/clock"
@@ -49,6 +50,7 @@ type Means struct {
 type Office struct {
 	Means
 	pushes     *changes.Set[*Subscription] // pushed, or were; its lock comes last of all
+	alike      atomic.Pointer[terms]       // given out last
 	forwarders sync.WaitGroup              // of dead letters; none begins at a subscription that has ended
 }
 

@@ -21,7 +21,7 @@ func TestVeryManyLeasesThatEndAtOnceDoSoSomeAtATime(t *testing.T) {
 		t.Fatalf("took %d messages", got)
 	}
 	s.mu.Lock()
-	first := s.wakeAt
+	first := s.queue.wakeAt
 	s.mu.Unlock()
 	outstanding := -1
 	b.clock.AfterFunc(time.Duration(first-b.clock.Mono()), func() { // after the first of the expiries, which is planned for then already

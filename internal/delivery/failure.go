@@ -27,18 +27,19 @@ func (s *Subscription) failed() journal {
 	if s.queue == nil || !s.terms.rules.Journal {
 		return journal{}
 	}
-	s.failures = s.queue.Failures(s.failures[:0])
-	if len(s.failures) == 0 {
+	q := s.queue
+	q.failures = q.Failures(q.failures[:0])
+	if len(q.failures) == 0 {
 		return journal{}
 	}
 	at := s.office.Clock.Wall() / int64(time.Millisecond)
-	list := make([]ledger.Failure, len(s.failures))
-	for i, f := range s.failures {
+	list := make([]ledger.Failure, len(q.failures))
+	for i, f := range q.failures {
 		list[i] = ledger.Failure{Offset: engine.Offset(f.Offset), Failures: f.Failures, Reason: uint16(f.Reason),
 			AtMillis: at, WaitMillis: uint32(f.Wait.Milliseconds())}
 	}
-	if cap(s.failures) > failuresNoteMax {
-		s.failures = nil
+	if cap(q.failures) > failuresNoteMax {
+		q.failures = nil
 	}
 	return journal{list, s.seeks}
 }
@@ -54,7 +55,7 @@ func (s *Subscription) record(j journal) {
 
 // admitAgain admits a message that failed before a restart: it goes on where it was, in its backoff too. False when it did not fail.
 // The caller holds s.mu.
-func (s *Subscription) admitAgain(q *lease.Queue, m *reader.Message, key []byte) bool {
+func (s *Subscription) admitAgain(q *queue, m *reader.Message, key []byte) bool {
 	f, failed := s.durable.Failure(m.Offset)
 	if !failed {
 		return false

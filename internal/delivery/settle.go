@@ -157,33 +157,35 @@ func (s *Subscription) feedStarved() {
 		return
 	}
 	s.bury()
-	keep := s.starved[:0]
-	s.choosy = false
-	for _, t := range s.starved {
-		if t.exhausted(s.queue) {
+	q := s.queue
+	keep := q.starved[:0]
+	q.choosy = false
+	for _, t := range q.starved {
+		if t.exhausted(q) {
 			keep = append(keep, t)
 			continue
 		}
 		t.Kick()
 	}
-	clear(s.starved[len(keep):])
-	s.starved = keep
+	clear(q.starved[len(keep):])
+	q.starved = keep
 	s.relax()
 }
 
 // arm sets the timer for the next deadline, if it is not set for that or an earlier one. The caller holds s.mu.
 func (s *Subscription) arm(now int64) {
-	at, ok := s.queue.Next()
-	if !ok || s.wakeAt != 0 && s.wakeAt <= at {
+	q := s.queue
+	at, ok := q.Next()
+	if !ok || q.wakeAt != 0 && q.wakeAt <= at {
 		return
 	}
-	s.wakeAt = at
+	q.wakeAt = at
 	wait := time.Duration(max(0, at-now))
-	if s.timer == nil {
-		s.timer = s.office.Clock.AfterFunc(wait, s.expire)
+	if q.timer == nil {
+		q.timer = s.office.Clock.AfterFunc(wait, s.expire)
 		return
 	}
-	s.timer.Reset(wait)
+	q.timer.Reset(wait)
 }
 
 // expireMax bounds how many leases end under the subscription's lock at a time: about 5 ms of work. Millions may end at one moment.
@@ -196,10 +198,10 @@ func (s *Subscription) expire() { s.record(s.expireLocked()) }
 func (s *Subscription) expireLocked() (failed journal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.wakeAt = 0
 	if s.queue == nil {
 		return journal{}
 	}
+	s.queue.wakeAt = 0
 	now := s.office.Clock.Mono()
 	s.queue.Expire(now, expireMax) // if that was not all, the timer rings at once
 	failed = s.failed()

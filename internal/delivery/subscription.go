@@ -28,28 +28,32 @@ type Subscription struct {
 
 	office  *Office
 	durable *ledger.Subscription
-	filters bool // it has a filter, which never changes
 	bell    bell.Bell
 
 	mu        sync.Mutex
-	terms     terms
+	terms     *terms        // never changed in place: others have the same
 	ended     error         // why nobody may take any more: deleted, or the broker stops
-	queue     *lease.Queue  // nil while idle
+	queue     *queue        // nil while idle
 	queues    uint64        // how many there have been
 	turns     lease.Turns   // of the last queue, while idle
 	seeks     uint64        // how many seeks cursor and leases have followed
 	cursor    engine.Offset // the next offset to read from the log for the first time
 	recovered engine.Offset // offsets before it may have been acknowledged before they were read
-	unwanted  unwanted
-	takers    []*Taker
-	starved   []*Taker // without credit until something of theirs is settled
-	choosy    bool     // some of the starved have credit, but not for the message that came next
-	timer     clock.Timer
-	wakeAt    int64 // when the timer rings, by the monotonic clock; 0: it does not
+	unwanted  *unwanted     // nil without a filter; the pointer never changes
 
-	failures   []lease.Failure // scratch of failed
-	forwarding bool            // a forwarder runs
-	warnedAt   int64           // when it last said in vain that dead letters cannot be forwarded, by the monotonic clock
+	forwarding bool  // a forwarder runs
+	warnedAt   int64 // when it last said in vain that dead letters cannot be forwarded, by the monotonic clock
+}
+
+// queue is what a subscription has as long as somebody takes from it or something is out. Most subscriptions have none, most of the time.
+type queue struct {
+	*lease.Queue
+	takers   []*Taker
+	starved  []*Taker // without credit until something of theirs is settled
+	choosy   bool     // some of the starved have credit, but not for the message that came next
+	timer    clock.Timer
+	wakeAt   int64           // when the timer rings, by the monotonic clock; 0: it does not
+	failures []lease.Failure // scratch of failed
 }
 
 // terms are what a subscription's configuration means for delivery.
@@ -63,6 +67,15 @@ type terms struct {
 	detached bool
 
 	deadLetterTopic string // "": none
+}
+
+// shared gives a copy of terms: the last one that it gave, if that is equal, as most subscriptions are made alike.
+func (o *Office) shared(t terms) *terms {
+	if last := o.alike.Load(); last != nil && *last == t {
+		return last
+	}
+	o.alike.Store(&t)
+	return &t
 }
 
 func readTerms(c *pubsubpb.Subscription) (terms, error) {
@@ -106,7 +119,10 @@ func (o *Office) Open(d *ledger.Subscription, config *pubsubpb.Subscription) (*S
 		return nil, err
 	}
 	s := &Subscription{
-		office: o, durable: d, terms: t, filters: t.filter != nil, cursor: d.Floor(), recovered: d.Topic.End(), seeks: d.Seeks(),
+		office: o, durable: d, terms: o.shared(t), cursor: d.Floor(), recovered: d.Topic.End(), seeks: d.Seeks(),
+	}
+	if t.filter != nil {
+		s.unwanted = new(unwanted)
 	}
 	mono, wall := o.Clock.Both()
 	s.Usage.Remember(mono, wall, d.Active())
@@ -127,7 +143,7 @@ func (s *Subscription) Read(config *pubsubpb.Subscription) error {
 	if s.terms.push != nil || t.push != nil {
 		s.office.pushes.Add(s)
 	}
-	s.terms = t
+	s.terms = s.office.shared(t)
 	if s.queue != nil {
 		s.queue.SetRules(t.rules)
 	}
@@ -145,7 +161,7 @@ func (s *Subscription) Name() string { return s.durable.Name }
 func (s *Subscription) Ring() { s.bell.Ring(1) }
 
 // Filtered says whether the subscription has a filter, which never changes.
-func (s *Subscription) Filtered() bool { return s.filters }
+func (s *Subscription) Filtered() bool { return s.unwanted != nil }
 
 // Detach follows a detachment from the topic, which the ledger has: nothing is out any more, and takers end with [ErrDetached].
 func (s *Subscription) Detach() {
@@ -154,9 +170,13 @@ func (s *Subscription) Detach() {
 	if s.terms.push != nil {
 		s.office.pushes.Add(s)
 	}
-	s.terms.detached, s.terms.push = true, nil
+	t := *s.terms
+	t.detached, t.push = true, nil
+	s.terms = s.office.shared(t)
 	s.cursor, s.recovered = s.durable.Floor(), 0
-	s.unwanted = unwanted{}
+	if s.unwanted != nil {
+		*s.unwanted = unwanted{}
+	}
 	if s.queue != nil {
 		s.queue.Reset()
 	}
@@ -189,7 +209,10 @@ func (s *Subscription) end(err error) {
 
 // wakeAll makes every taker look at the subscription anew. The caller holds s.mu.
 func (s *Subscription) wakeAll() {
-	for _, t := range s.takers {
+	if s.queue == nil {
+		return
+	}
+	for _, t := range s.queue.takers {
 		t.Kick()
 	}
 }

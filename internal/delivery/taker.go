@@ -72,9 +72,10 @@ func (s *Subscription) attach(t *Taker) error {
 	if err := t.refusal(); err != nil {
 		return err
 	}
-	s.takers = append(s.takers, t)
+	q := s.leases()
+	q.takers = append(q.takers, t)
 	if t.stream || s.terms.rules.Ordered && !t.push {
-		t.holder = s.leases().Join()
+		t.holder = q.Join()
 	}
 	return nil
 }
@@ -112,10 +113,10 @@ func (t *Taker) refusal() error {
 }
 
 // leases is the lease state, made when it is first needed. The caller holds s.mu.
-func (s *Subscription) leases() *lease.Queue {
+func (s *Subscription) leases() *queue {
 	if s.queue == nil {
 		s.queues++
-		s.queue = lease.New(s.terms.rules, uint64(s.durable.ID)<<32^s.queues)
+		s.queue = &queue{Queue: lease.New(s.terms.rules, uint64(s.durable.ID)<<32^s.queues)}
 		if s.queues > 1 {
 			s.queue.GoOn(s.turns)
 		}
@@ -149,8 +150,8 @@ func (t *Taker) leave(broken bool) {
 	}
 	s.mu.Lock()
 	drop := func(other *Taker) bool { return other == t }
-	s.takers = slices.DeleteFunc(s.takers, drop)
-	s.starved = slices.DeleteFunc(s.starved, drop)
+	s.queue.takers = slices.DeleteFunc(s.queue.takers, drop)
+	s.queue.starved = slices.DeleteFunc(s.queue.starved, drop)
 	returned, now := 0, s.office.Clock.Mono()
 	var failed journal
 	switch {
@@ -174,11 +175,10 @@ func (t *Taker) leave(broken bool) {
 
 // relax forgets the lease state when nobody needs it. The caller holds s.mu.
 func (s *Subscription) relax() {
-	if len(s.takers) == 0 && s.queue != nil && s.queue.Len() == 0 {
-		s.turns, s.queue = s.queue.Turns(), nil
-		if s.timer != nil {
-			s.timer.Stop()
-			s.timer, s.wakeAt = nil, 0
+	if q := s.queue; q != nil && len(q.takers) == 0 && q.Len() == 0 {
+		s.turns, s.queue = q.Turns(), nil
+		if q.timer != nil {
+			q.timer.Stop()
 		}
 	}
 }
@@ -246,7 +246,7 @@ func (t *Taker) Release() {
 func (t *Taker) fill(ctx context.Context, max int, bytesMax int64, itsTurn bool) error {
 	s := t.sub
 	t.hurried = false
-	if s.filters {
+	if s.Filtered() {
 		defer s.tell(unwantedRunsMax) // after the lock is given back; a log that fails says so itself
 	}
 	s.mu.Lock()
@@ -287,14 +287,15 @@ func (t *Taker) fill(ctx context.Context, max int, bytesMax int64, itsTurn bool)
 
 // starve remembers that the taker waits for something to be settled. The caller holds s.mu.
 func (s *Subscription) starve(t *Taker) {
-	if !slices.Contains(s.starved, t) {
-		s.starved = append(s.starved, t)
+	q := s.queue
+	if !slices.Contains(q.starved, t) {
+		q.starved = append(q.starved, t)
 	}
-	s.choosy = s.choosy || !t.exhausted(s.queue)
+	q.choosy = q.choosy || !t.exhausted(q)
 }
 
 // exhausted says whether the taker's credit is used up.
-func (t *Taker) exhausted(q *lease.Queue) bool {
+func (t *Taker) exhausted(q *queue) bool {
 	if !t.stream {
 		return false
 	}
@@ -314,12 +315,12 @@ func (s *Subscription) waiting() int {
 
 // share is how many messages one taker should take now, so that a few messages spread over all who wait.
 func (s *Subscription) share() int {
-	able := max(1, len(s.takers)-len(s.starved))
+	able := max(1, len(s.queue.takers)-len(s.queue.starved))
 	return max(1, (s.waiting()+able-1)/able)
 }
 
 // takeShare leases the taker's share to it, at most max messages and about bytesMax bytes. The caller holds s.mu.
-func (t *Taker) takeShare(ctx context.Context, q *lease.Queue, max int, bytesMax int64) error {
+func (t *Taker) takeShare(ctx context.Context, q *queue, max int, bytesMax int64) error {
 	s := t.sub
 	now := s.office.Clock.Mono()
 	deadline := t.deadline
@@ -327,7 +328,7 @@ func (t *Taker) takeShare(ctx context.Context, q *lease.Queue, max int, bytesMax
 		deadline = s.terms.deadline
 	}
 	count, credit := t.allowance(q, min(max, s.share()))
-	s.unwanted.counted = 0
+	s.unwanted.begin()
 	for taken := int64(0); len(t.out) < count && taken < bytesMax; {
 		l, ok := q.Take(now, t.holder, credit, now+int64(deadline))
 		if !ok {
@@ -358,7 +359,7 @@ func (t *Taker) takeShare(ctx context.Context, q *lease.Queue, max int, bytesMax
 	}
 	if t.chain = s.terms.chain; len(t.out) > 0 {
 		s.arm(now)
-		if s.choosy {
+		if q.choosy {
 			s.feedStarved() // another message comes next now
 		}
 		if s.waiting() > 0 {
@@ -369,7 +370,7 @@ func (t *Taker) takeShare(ctx context.Context, q *lease.Queue, max int, bytesMax
 }
 
 // allowance is how many messages, of at most count, and how many bytes the taker's credit allows now.
-func (t *Taker) allowance(q *lease.Queue, count int) (messages int, bytes int64) {
+func (t *Taker) allowance(q *queue, count int) (messages int, bytes int64) {
 	bytes = math.MaxInt64
 	if !t.stream {
 		return count, bytes

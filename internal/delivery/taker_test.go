@@ -224,7 +224,7 @@ func TestAMessageReachesAStreamWithRoomForItWhenALargerOneHasGoneElsewhere(t *te
 	}()
 	for waits := false; !waits; runtime.Gosched() { // time stands still: no lease is to end
 		b.sub.mu.Lock()
-		waits = len(b.sub.starved) > 0
+		waits = len(b.sub.queue.starved) > 0
 		b.sub.mu.Unlock()
 	}
 	other := b.stream(Credit{MessagesMax: 1})

@@ -33,7 +33,8 @@ const (
 	sweepMessagesMax = 64 * passedMessagesMax
 )
 
-// unwanted is what a subscription passed over and the log has not been told yet. Guarded by the subscription's lock.
+// unwanted is what a subscription passed over and the log has not been told yet. Guarded by the subscription's lock. Nil is that of a
+// subscription without a filter, which passes over nothing.
 type unwanted struct {
 	runs    []ackset.Run
 	counted int // passed over at a time: messages, and bytes in the same measure
@@ -53,7 +54,14 @@ func (u *unwanted) add(m *reader.Message) {
 }
 
 // enough says that others should have the subscription's lock before more is passed over.
-func (u *unwanted) enough() bool { return u.counted >= passedMessagesMax }
+func (u *unwanted) enough() bool { return u != nil && u.counted >= passedMessagesMax }
+
+// begin counts anew.
+func (u *unwanted) begin() {
+	if u != nil {
+		u.counted = 0
+	}
+}
 
 // unwantedNotes are scratch.
 var unwantedNotes = sync.Pool{New: func() any { return new(unwantedNote) }}
@@ -110,13 +118,13 @@ func (o *Office) PassOver(ctx context.Context, list []*Subscription) {
 func (s *Subscription) passOver(ctx context.Context, r *reader.Reader) (passed int, more bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u := &s.unwanted
+	u := s.unwanted
 	if s.ended != nil || u.known && u.wanted == s.cursor && !s.durable.Acked(s.cursor) {
 		return 0, false, nil
 	}
 	r.Release()
 	r.Topic = s.durable.Topic.ID
-	u.counted = 0
+	u.begin()
 	_, u.known, err = s.upcoming(ctx, r)
 	u.wanted = s.cursor
 	return u.counted, err == nil && u.enough(), err
@@ -125,7 +133,7 @@ func (s *Subscription) passOver(ctx context.Context, r *reader.Reader) (passed i
 // ShutOut acknowledges what the subscription's filter does not want of its whole backlog, durably: another subscription may seek to a
 // snapshot of it, and is not to get that either. The caller sees to it that it is not moved meanwhile.
 func (s *Subscription) ShutOut(ctx context.Context) error {
-	if !s.filters {
+	if !s.Filtered() {
 		return nil
 	}
 	s.mu.Lock()
