@@ -17,9 +17,11 @@ import (
 //
 // No request has a timer of its own: most come at once, and a timer costs more than they do. A stripe looks at its requests once each
 // limit.GRPCRequestCheckEvery while it has any.
+//
+// Looks are counted, not time: a process that was stopped for a while could not read what came meanwhile, and must not blame its clients.
 type arrivals struct {
 	clock   clock.Clock
-	most    time.Duration
+	most    int64 // looks after which a request is late
 	every   time.Duration
 	stripes [arrivalStripes]stripe
 	next    atomic.Uint32 // gives arrivals their stripes
@@ -31,7 +33,7 @@ const arrivalStripes = 16
 type stripe struct {
 	mu          sync.Mutex
 	first, last *arrival
-	looked      int64 // time of the clock when the stripe was last looked at
+	looks       int64 // how often the stripe was looked at
 	timer       clock.Timer
 	armed       bool     // the timer runs, which it does while there are requests, and up to once in vain
 	_           [64]byte // stripes do not share a line of the processors' caches
@@ -41,7 +43,7 @@ type stripe struct {
 type arrival struct {
 	stripe         *stripe
 	previous, next *arrival
-	since          int64
+	since          int64 // looks before it was announced
 	call           call
 	late           bool
 }
@@ -53,7 +55,7 @@ type call interface{ WriteStatus(*status.Status) error }
 var errLate = status.Errorf(codes.DeadlineExceeded, "The request did not arrive within %v.", limit.GRPCRequestTimeMax)
 
 func newArrivals(c clock.Clock, most, every time.Duration) *arrivals {
-	return &arrivals{clock: c, most: most, every: every}
+	return &arrivals{clock: c, most: int64(most / every), every: every}
 }
 
 // await counts a request's time from now on, or from up to a check's interval ago.
@@ -67,14 +69,13 @@ func (a *arrivals) await(r *arrival) {
 	s.mu.Lock()
 	if !s.armed {
 		s.armed = true
-		s.looked = a.clock.Mono()
 		if s.timer == nil {
 			s.timer = a.clock.AfterFunc(a.every, func() { a.look(s) })
 		} else {
 			s.timer.Reset(a.every)
 		}
 	}
-	r.since = s.looked
+	r.since = s.looks
 	r.previous, r.next = s.last, nil
 	if s.last == nil {
 		s.first = r
@@ -116,8 +117,8 @@ func (s *stripe) remove(r *arrival) {
 func (a *arrivals) look(s *stripe) {
 	var late []call
 	s.mu.Lock()
-	s.looked = a.clock.Mono()
-	for r := s.first; r != nil && s.looked-r.since >= int64(a.most); r = s.first {
+	s.looks++
+	for r := s.first; r != nil && s.looks-r.since >= a.most; r = s.first {
 		late = append(late, r.call)
 		r.late = true
 		s.remove(r)

@@ -70,6 +70,27 @@ func TestRequestsThatDoNotComeEndWithinThirtySeconds(t *testing.T) {
 	}
 }
 
+// stopping is a clock that goes on while the process stands still.
+type stopping struct {
+	*clock.Manual
+	stood time.Duration
+}
+
+func (c *stopping) Mono() int64 { return c.Manual.Mono() + int64(c.stood) }
+
+func TestNoRequestIsLateBecauseTheProcessStoodStill(t *testing.T) {
+	c := &stopping{Manual: clock.NewManual(time.Unix(0, 0))}
+	a := newArrivals(c, limit.GRPCRequestTimeMax, limit.GRPCRequestCheckEvery)
+	r, call := expecting(a)
+	for range 5 {
+		c.stood += 2 * limit.GRPCRequestTimeMax
+		c.Advance(limit.GRPCRequestCheckEvery)
+	}
+	if call.with != nil || !a.arrived(r) {
+		t.Errorf("a call was ended with %v", call.with)
+	}
+}
+
 func TestRequestsThatCameAreLeftAlone(t *testing.T) {
 	a, c := standingArrivals()
 	first, firstCall := expecting(a)
