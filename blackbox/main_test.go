@@ -59,6 +59,9 @@ func startCommon() {
 		commonServer.err = err
 		return
 	}
+	if _, commonServer.err = process.Binary(); commonServer.err != nil { // building it is not starting it
+		return
+	}
 	b := &process.Broker{Addr: addr, Data: dir, Log: new(process.Log)}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

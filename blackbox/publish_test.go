@@ -1,8 +1,11 @@
 package blackbox
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
+	"net"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -108,14 +111,14 @@ func sized(t *testing.T, topic string, n int) *pb.PublishRequest {
 	return r
 }
 
-func TestPublishSizeLimit(t *testing.T) {
-	t.Parallel()
+func largestPublish(t *testing.T, said []string) {
+	most, unread, unreadREST := figure(t, said[1]), figure(t, said[3])<<20, figure(t, said[4])<<20
 	s := common(t)
 	topic, sub := s.pair(t, "x")
 
-	largest := sized(t, topic, 10_000_000)
+	largest := sized(t, topic, most)
 	if _, err := s.Publish(limited(t), largest); err != nil {
-		t.Fatalf("10,000,000 bytes: %v", err)
+		t.Fatalf("%d bytes: %v", most, err)
 	}
 	got := s.pull(t, sub, 1)
 	if !bytes.Equal(got[0].Message.Data, largest.Messages[0].Data) {
@@ -123,13 +126,26 @@ func TestPublishSizeLimit(t *testing.T) {
 	}
 	s.ack(t, sub, got...)
 
-	_, err := s.Publish(limited(t), sized(t, topic, 10_000_001))
-	wantStatus(t, err, codes.InvalidArgument, "The value for request_size is too large. You passed 10000001 in the request, but the maximum value is 10000000.")
-	_, err = s.Publish(limited(t), sized(t, topic, 10<<20+1))
-	wantStatus(t, err, codes.InvalidArgument, "Request payload size exceeds the limit: 10485760 bytes.")
-	for _, mib := range []int{25, 64} { // refused unread, while the client still sends
-		_, err = s.Publish(limited(t), sized(t, topic, mib<<20))
-		wantStatus(t, err, codes.InvalidArgument, "Request payload size exceeds the limit: 10485760 bytes.")
+	_, err := s.Publish(limited(t), sized(t, topic, most+1))
+	wantNamed(t, err, said[2], fmt.Sprintf("The value for request_size is too large. You passed %d in the request, but the maximum value is %d.", most+1, most))
+	for _, size := range []int{unread + 1, 25 << 20, 64 << 20} { // while the client still sends
+		_, err = s.Publish(limited(t), sized(t, topic, size))
+		wantNamed(t, err, said[2], fmt.Sprintf("Request payload size exceeds the limit: %d bytes.", unread))
+	}
+	// Over REST nothing comes but the size.
+	conn, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := fmt.Fprintf(conn, "POST /v1/%s:publish HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", topic, unreadREST+1); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if response, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || response.StatusCode != http.StatusBadRequest {
+		t.Errorf("a body of more than %d bytes over REST: %v, %v", unreadREST, response, err)
 	}
 
 	s.publish(t, topic, "still well")
@@ -138,33 +154,41 @@ func TestPublishSizeLimit(t *testing.T) {
 	}
 }
 
-func TestPublishCountLimit(t *testing.T) {
-	t.Parallel()
+// wantNamed is wantStatus with the code's name.
+func wantNamed(t *testing.T, err error, name, text string) {
+	t.Helper()
+	var code codes.Code
+	if err := code.UnmarshalJSON([]byte(strconv.Quote(name))); err != nil {
+		t.Fatal(err)
+	}
+	wantStatus(t, err, code, text)
+}
+
+func messagesOfAPublish(t *testing.T, said []string) {
+	most := figure(t, said[1])
 	s := common(t)
 	topic, sub := s.pair(t, "x")
-	data := make([]string, 1001)
+	data := make([]string, most)
 	for i := range data {
 		data[i] = strconv.Itoa(i)
 	}
-	if ids := s.publish(t, topic, data[:1000]...); len(ids) != 1000 {
-		t.Fatalf("%d ids, want 1000", len(ids))
+	if ids := s.publish(t, topic, data...); len(ids) != most {
+		t.Fatalf("%d ids, want %d", len(ids), most)
 	}
 	r := &pb.PublishRequest{Topic: topic}
-	for _, d := range data {
-		r.Messages = append(r.Messages, &pb.PubsubMessage{Data: []byte("too many " + d)})
+	for i := range most + 1 {
+		r.Messages = append(r.Messages, &pb.PubsubMessage{Data: []byte("too many " + strconv.Itoa(i))})
 	}
 	_, err := s.Publish(limited(t), r)
-	wantStatus(t, err, codes.InvalidArgument, "The value for message_count is too large. You passed 1001 in the request, but the maximum value is 1000.")
-	got := dataOf(s.pull(t, sub, 1000))
+	wantStatus(t, err, codes.InvalidArgument,
+		fmt.Sprintf("The value for message_count is too large. You passed %d in the request, but the maximum value is %d.", most+1, most))
+	got := dataOf(s.pull(t, sub, most))
 	slices.Sort(got)
-	want := slices.Clone(data[:1000])
-	slices.Sort(want)
-	if !slices.Equal(got, want) {
+	slices.Sort(data)
+	if !slices.Equal(got, data) {
 		t.Errorf("%d messages came, not those that were published", len(got))
 	}
-	if extra := s.pullNow(t, sub); len(extra) != 0 {
-		t.Errorf("%d messages of the refused call came", len(extra))
-	}
+	s.empty(t, sub)
 }
 
 func TestPublishRefusals(t *testing.T) {

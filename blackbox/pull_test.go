@@ -1,7 +1,6 @@
 package blackbox
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -83,34 +82,6 @@ func TestPullGivesAtMostWhatWasAsked(t *testing.T) {
 			t.Errorf("%q came twice", d)
 		}
 		seen[d] = true
-	}
-}
-
-func TestPullCapsCountAndSize(t *testing.T) {
-	t.Parallel()
-	s := common(t)
-	topic, sub := s.pair(t, "x")
-	for range 2 {
-		data := make([]string, 1000)
-		for i := range data {
-			data[i] = fmt.Sprint("message ", i)
-		}
-		s.publish(t, topic, data...)
-	}
-	answer, err := s.sub.Pull(limited(t), &pb.PullRequest{Subscription: sub, MaxMessages: 5000})
-	if err != nil || len(answer.ReceivedMessages) > 1000 {
-		t.Errorf("pull of 5000 answered %d messages, %v; want 1000 at most", len(answer.GetReceivedMessages()), err)
-	}
-	big, bigSub := s.pair(t, "big")
-	for range 4 {
-		r := &pb.PublishRequest{Topic: big, Messages: []*pb.PubsubMessage{{Data: bytes.Repeat([]byte("x"), 4_000_000)}}}
-		if _, err := s.Publish(limited(t), r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	answer, err = s.sub.Pull(limited(t), immediately(bigSub, 1000))
-	if n := len(answer.GetReceivedMessages()); err != nil || n < 1 || n > 2 {
-		t.Errorf("pull of 4 messages of 4 MB answered %d of them, %v; want 1 or 2", n, err)
 	}
 }
 

@@ -156,7 +156,7 @@ func (b *Broker) CreateSubscription(ctx context.Context, in *pubsubpb.Subscripti
 	switch {
 	case taken:
 		return nil, catalog.AlreadyExists(config.Name)
-	case t == nil:
+	case t == nil || topicConfig == nil:
 		return nil, catalog.NotFound(in.Topic)
 	}
 	if err := b.checkReferences(config, nil); err != nil {

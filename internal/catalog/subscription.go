@@ -43,8 +43,8 @@ var subscriptionKind = kind[*pubsubpb.Subscription]{
 }
 
 // NewSubscription is the subscription that a CreateSubscription describes, attached to its topic as that is stored. A subscription
-// without a name is given one in the topic's project. INVALID_ARGUMENT for what breaks a rule; then, when topic is nil because there
-// is none of the name, NOT_FOUND.
+// without a name is given one in the topic's project. topic is nil when there is none of the name, which is for the caller to refuse:
+// a name that is taken comes first. INVALID_ARGUMENT for what breaks a rule.
 func NewSubscription(in *pubsubpb.Subscription, topic *pubsubpb.Topic) (*pubsubpb.Subscription, error) {
 	if in.GetName() == "" {
 		parsed, err := ParseTopic(in.GetTopic())
@@ -58,11 +58,8 @@ func NewSubscription(in *pubsubpb.Subscription, topic *pubsubpb.Topic) (*pubsubp
 	if err != nil {
 		return nil, err
 	}
-	if topic == nil {
-		return nil, NotFound(in.Topic)
-	}
-	if topic.MessageRetentionDuration != nil {
-		created.TopicMessageRetentionDuration = proto.Clone(topic.MessageRetentionDuration).(*durationpb.Duration)
+	if retention := topic.GetMessageRetentionDuration(); retention != nil {
+		created.TopicMessageRetentionDuration = proto.Clone(retention).(*durationpb.Duration)
 	}
 	return created, nil
 }

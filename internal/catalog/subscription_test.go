@@ -95,9 +95,11 @@ func TestASubscriptionShowsItsTopicsRetention(t *testing.T) {
 	}
 }
 
-func TestAMissingTopicIsNotFoundOnceTheRequestIsInOrder(t *testing.T) {
-	_, err := NewSubscription(subscriptionOf(t, ""), nil)
-	refused(t, err, codes.NotFound, "Resource not found (resource=topic).")
+func TestARequestIsJudgedWithoutItsTopicToo(t *testing.T) {
+	created, err := NewSubscription(subscriptionOf(t, ""), nil)
+	if err != nil || created.TopicMessageRetentionDuration != nil {
+		t.Errorf("%v, %v", created, err)
+	}
 	_, err = NewSubscription(subscriptionOf(t, "ack_deadline_seconds: 1"), nil)
 	refused(t, err, codes.InvalidArgument, deadlineText("1"))
 	_, err = NewSubscription(&pubsubpb.Subscription{Name: "projects/p/subscriptions/abc"}, nil)
