@@ -16,7 +16,7 @@ func judgeAcked(h *History, o Options) []Violation {
 				continue
 			}
 			for again := d.next; again != nil; again = again.next {
-				if again.at > effect && !s.seekWithin(d.at, again.at, o.Slack.Nanoseconds()) && !keyReleased(d, effect, o.Slack.Nanoseconds()) {
+				if again.at > effect && !s.seekWithin(d.at, again.at, o.Slack.Nanoseconds()) && !onItsWay(h, d, again, effect, o.Slack.Nanoseconds()) {
 					found = append(found, violation(reason, d.Event, again.Event))
 					break
 				}
@@ -24,6 +24,16 @@ func judgeAcked(h *History, o Options) []Violation {
 		}
 	}
 	return found
+}
+
+// onItsWay says whether a redelivery may have been sent before an acknowledgement took effect: d had been taken back with its key just
+// then.
+func onItsWay(h *History, d, again *delivery, effect, slack int64) bool {
+	if again.at > effect+slack || !keyReleased(d, effect, slack) && !h.latecomer(again, d, slack) {
+		return false
+	}
+	h.excuse("acked: under way while its acknowledgement was", 1)
+	return true
 }
 
 // ackEffect is the time after which no redelivery may arrive; forever when that cannot be told.

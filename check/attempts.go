@@ -3,9 +3,9 @@ package check
 import "fmt"
 
 // judgeAttempts looks at delivery attempts and dead letters. Attempts are reported with a dead letter policy only; they start at 1 and grow
-// by at most one with each delivery, except that a fault may make the broker forget failures it had not yet stored, and that a delivery
-// on a stream that breaks, a failure too, may reach nobody. A message is a dead
-// letter after AttemptsMax deliveries or one more, never earlier.
+// by at most one with each delivery, and by one more for each stream of the subscription that broke meanwhile: what was delivered on it, a
+// failure too, may have reached nobody. A fault may make the broker forget failures of just before. A message is a dead
+// letter after AttemptsMax deliveries or one more, never earlier; later only when a fault kept the dead letter from being written.
 func judgeAttempts(h *History, o Options) []Violation {
 	var found []Violation
 	for _, s := range h.subscriptions {
@@ -38,21 +38,29 @@ func wrongAttempt(h *History, d *delivery, o Options) string {
 		return "delivery attempt was reported without a dead letter policy"
 	case most == 0:
 		return ""
-	case d.Attempt < 1 || d.Attempt > most+1 && !h.faultWithin(d.first().at, d.at): // a fault may keep dead letters from being written
+	case d.Attempt < 1:
+		return fmt.Sprintf("delivery attempt %d", d.Attempt)
+	case d.Attempt > most+1 && (d.previous == nil || !h.faultWithin(d.previous.at, d.at)):
 		return fmt.Sprintf("delivery attempt %d is not within 1 and %d", d.Attempt, most+1)
-	case d.previous == nil || h.faultWithin(d.previous.at, d.at) || d.sub.seekWithin(d.previous.at, d.at, o.Slack.Nanoseconds()):
+	case d.previous == nil || d.sub.seekWithin(d.previous.at, d.at, o.Slack.Nanoseconds()):
 		return ""
-	case d.Attempt > d.previous.Attempt+1 && h.brokenWithin(d.previous.at, d.at, o):
-		return ""
-	case d.Attempt < d.previous.Attempt || d.Attempt > d.previous.Attempt+1:
+	case d.Attempt < d.previous.Attempt && !h.faultWithin(d.previous.at, min(d.at, d.previous.at+o.Slack.Nanoseconds())),
+		d.Attempt > d.previous.Attempt+1 && d.Attempt > d.previous.Attempt+1+h.brokenWithin(d.sub, d.previous.at, d.at, o):
 		return "delivery attempts do not follow each other"
 	}
 	return ""
 }
 
-// brokenWithin says whether a stream may have broken in [from, to], as the broker sees it.
-func (h *History) brokenWithin(from, to int64, o Options) bool {
-	return anyWithin(h.troubles, from-o.Slack.Nanoseconds(), to+o.Slack.Nanoseconds())
+// brokenWithin is how many streams of a subscription may have broken in [from, to], as the broker sees it.
+func (h *History) brokenWithin(s *subscription, from, to int64, o Options) int {
+	slack, broken := o.Slack.Nanoseconds(), 0
+	for _, one := range h.streams {
+		if one.sub == s.name && one.broke && one.end >= from-slack && one.end <= to+slack {
+			broken++
+		}
+	}
+	h.excuse("attempts: streams that broke over a message", broken)
+	return broken
 }
 
 // wrongDeadLetter compares what a message went through in a subscription with whether it is a dead letter.
@@ -73,7 +81,7 @@ func wrongDeadLetter(h *History, s *subscription, got []*delivery, o Options) st
 	}
 	last := got[len(got)-1]
 	switch {
-	case last.Attempt < s.config.AttemptsMax && !h.brokenWithin(last.at, arrived, o):
+	case last.Attempt < s.config.AttemptsMax && last.Attempt+h.brokenWithin(s, last.at, arrived, o) < s.config.AttemptsMax:
 		return fmt.Sprintf("message became a dead letter after attempt %d of %d", last.Attempt, s.config.AttemptsMax)
 	case last.at > arrived+o.Slack.Nanoseconds() && !s.seekWithin(arrived, last.at, o.Slack.Nanoseconds()):
 		return "message was delivered after it had become a dead letter"

@@ -5,51 +5,6 @@ import (
 	"slices"
 )
 
-// judgeEarly looks for redeliveries while the subscriber still held the message. A nack, the end of the stream, a fault or a seek
-// takes a message away early; in an ordered subscription so does the release of an earlier message of its key.
-func judgeEarly(h *History, o Options) []Violation {
-	var found []Violation
-	slack := o.Slack.Nanoseconds()
-	for _, s := range h.subscriptions {
-		for _, d := range s.deliveries {
-			if d.next == nil || d.next.at >= d.released(slack)-slack || d.acked < d.next.at {
-				continue
-			}
-			if _, sure := d.leaseEnd(slack); !sure || h.faultWithin(d.at, d.next.at) || s.seekWithin(d.at, d.next.at, slack) {
-				continue
-			}
-			if keyReleased(d, d.next.at, slack) {
-				continue
-			}
-			found = append(found, violation("message came again before its deadline", d.Event, d.next.Event))
-		}
-	}
-	return found
-}
-
-// keyReleased says whether, in an ordered subscription, another message of d's key was given back while d was out and until the given
-// time, which takes d back too.
-func keyReleased(d *delivery, until, slack int64) bool {
-	if !d.sub.config.Ordered || d.Key == "" {
-		return false
-	}
-	for _, other := range d.sub.keyed[d.Key] {
-		if other.at > until {
-			break
-		}
-		if other != d {
-			// Whether a change of the deadline came in time may be open: both ends are possible then.
-			late := other.released(slack)
-			for _, released := range [...]int64{late, min(late, other.leaseEndSure(slack))} {
-				if released >= d.at-slack && released <= until+slack && other.acked > released {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
 // judgeLate looks for messages that were given back and did not come again in time, although nothing hindered it: no fault, no retry
 // policy, no earlier message of its key, and a stream with room for it the whole time.
 func judgeLate(h *History, o Options) []Violation {

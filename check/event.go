@@ -26,7 +26,8 @@ const (
 	OpStream Op = "stream"
 	// OpReceive is a delivery; it has the phase ok only. Process names the stream, or the puller.
 	OpReceive Op = "receive"
-	// OpAck, OpNack and OpExtend settle or change the lease of AckID. Sent on a stream they have an invoke event only.
+	// OpAck, OpNack and OpExtend settle or change the lease of AckID. Sent on a stream they have an invoke event only, unless the broker
+	// confirms there. Outcomes of extensions and of nacks may both be written as those of extensions.
 	OpAck    Op = "ack"
 	OpNack   Op = "nack"
 	OpExtend Op = "extend"

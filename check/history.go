@@ -21,6 +21,15 @@ type History struct {
 	drained       bool
 	drainedNS     int64
 	malformed     []Violation
+	sequences     map[topicKey]*keySequence // made when they are first needed
+	excused       map[string]int
+}
+
+// excuse counts what a rule let pass only because the history leaves open what the broker did.
+func (h *History) excuse(what string, times int) {
+	if times > 0 {
+		h.excused[what] += times
+	}
 }
 
 // publish is one attempt to publish one message.
@@ -57,6 +66,7 @@ type subscription struct {
 	seeks      []int64
 	updates    []update
 	moves      []*move
+	leaseMax   int64 // the longest deadline, of a receipt or of an extension after it, in nanoseconds
 }
 
 // wants says whether a message of the subscription's topic passes its filter.
@@ -85,10 +95,15 @@ type delivery struct {
 	ackTried int64     // last acknowledgement sent
 	nacked   int64     // first nack sent
 	extends  []extend
+	number   int // in its subscription's deliveries
+	client   int // stands for its process
 }
 
-// extend is a change of a lease's deadline.
-type extend struct{ at, lengthNS int64 }
+// extend is a change of a lease's deadline; of a nack to zero.
+type extend struct {
+	at, lengthNS int64
+	outcome      Phase // unknown without an answer
+}
 
 // leaseEnd is when the lease runs out as the subscriber sees it, which is a little later than the broker does. It is not sure when a
 // change was sent so near to the end, within slack, that it may have come too late.
@@ -96,7 +111,8 @@ func (d *delivery) leaseEnd(slackNS int64) (end int64, sure bool) {
 	end, sure = d.at+d.DeadlineNS, true
 	for _, e := range d.extends {
 		switch {
-		case e.at+slackNS < end:
+		case e.outcome == PhaseFail || e.lengthNS == 0:
+		case e.at+slackNS < end || e.outcome == PhaseOK:
 			end = e.at + e.lengthNS
 		case e.at < end+slackNS:
 			end, sure = max(end, e.at+e.lengthNS), false
@@ -109,7 +125,7 @@ func (d *delivery) leaseEnd(slackNS int64) (end int64, sure bool) {
 func (d *delivery) leaseEndSure(slackNS int64) int64 {
 	end := d.at + d.DeadlineNS
 	for _, e := range d.extends {
-		if e.at+slackNS < end {
+		if e.lengthNS > 0 && (e.outcome != PhaseFail && e.at+slackNS < end || e.outcome == PhaseOK) {
 			end = e.at + e.lengthNS
 		}
 	}
@@ -148,6 +164,7 @@ type stream struct {
 	*Event
 	sub        string
 	begin, end int64
+	broke      bool // it did not end in an orderly way
 	limits     Limits
 	deliveries []*delivery
 }
@@ -182,8 +199,10 @@ func NewHistory(events []Event) *History {
 			payloads:      make(map[string]*publish),
 			subscriptions: make(map[string]*subscription),
 			streams:       make(map[string]*stream),
+			excused:       make(map[string]int),
 		},
-		leases: make(map[string]*delivery),
+		leases:  make(map[string]*delivery),
+		clients: make(map[string]int),
 	}
 	for i := range events {
 		if reason := b.add(&events[i]); reason != "" {
@@ -195,8 +214,9 @@ func NewHistory(events []Event) *History {
 
 // builder holds what only building needs.
 type builder struct {
-	h      *History
-	leases map[string]*delivery // by subscription and ack id
+	h       *History
+	leases  map[string]*delivery // by subscription and ack id
+	clients map[string]int       // by process
 }
 
 // add takes the next event and says what is wrong with it, if anything.
@@ -286,7 +306,7 @@ func (b *builder) addStream(e *Event) string {
 	if s == nil || s.end != forever {
 		return "end of a stream that is not open"
 	}
-	s.end = e.TimeNS
+	s.end, s.broke = e.TimeNS, e.Phase != PhaseOK
 	return ""
 }
 
@@ -296,7 +316,14 @@ func (b *builder) addReceive(e *Event) string {
 		return "message from a subscription that was never created"
 	}
 	d := &delivery{Event: e, at: e.TimeNS, pub: b.h.payloads[e.Payload], sub: s, stream: b.h.streams[e.Process],
-		acked: forever, ackedOK: forever, ackAt: forever, nacked: forever}
+		acked: forever, ackedOK: forever, ackAt: forever, nacked: forever, number: len(s.deliveries)}
+	client, known := b.clients[e.Process]
+	if !known {
+		client = len(b.clients)
+		b.clients[e.Process] = client
+	}
+	d.client = client
+	s.leaseMax = max(s.leaseMax, e.DeadlineNS)
 	if earlier := s.messages[e.Payload]; len(earlier) > 0 {
 		d.previous = earlier[len(earlier)-1]
 		d.previous.next = d
@@ -329,12 +356,33 @@ func (b *builder) addSettle(e *Event) string {
 		d.ackedOK = min(d.ackedOK, e.TimeNS)
 	case e.Op == OpAck && e.Phase == PhaseFail && d.acked == d.ackTried:
 		d.acked = forever // what was refused had no effect; an earlier one may have had
-	case e.Op == OpNack && e.Phase == PhaseInvoke:
-		d.nacked = min(d.nacked, e.TimeNS)
-	case e.Op == OpExtend && e.Phase == PhaseInvoke:
-		d.extends = append(d.extends, extend{e.TimeNS, e.DeadlineNS})
+	case e.Phase == PhaseInvoke:
+		if e.Op == OpNack {
+			d.nacked = min(d.nacked, e.TimeNS)
+		}
+		length := e.DeadlineNS
+		if e.Op == OpNack {
+			length = 0
+		}
+		d.extends = append(d.extends, extend{at: e.TimeNS, lengthNS: length, outcome: PhaseUnknown})
+		d.sub.leaseMax = max(d.sub.leaseMax, e.TimeNS+length-d.at)
+	default:
+		d.answer(e)
 	}
 	return ""
+}
+
+// answer takes the outcome of a change of the deadline. Where several have none yet, it is not known whose it is.
+func (d *delivery) answer(e *Event) {
+	open := func(x extend) bool { return x.outcome == PhaseUnknown }
+	at := slices.IndexFunc(d.extends, open)
+	if at < 0 || slices.ContainsFunc(d.extends[at+1:], open) || e.Phase == PhaseUnknown {
+		return
+	}
+	d.extends[at].outcome = e.Phase
+	if e.Phase == PhaseFail && d.extends[at].lengthNS == 0 && d.extends[at].at == d.nacked {
+		d.nacked = forever // what was refused had no effect
+	}
 }
 
 func (b *builder) addFault(e *Event) string {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -108,6 +110,9 @@ type Report struct {
 	Faults                                int
 	Violations                            []Violation // of broken promises
 	Voids                                 []Violation // of what a run must have to prove anything
+	// Excused is how often a rule let something pass only because the history leaves open what the broker did: by what that was. A run
+	// with many of these says little.
+	Excused map[string]int
 }
 
 // OK says that the run proves what it set out to prove.
@@ -142,6 +147,7 @@ func Judge(h *History, o Options) *Report {
 			r.Violations = append(r.Violations, found...)
 		}
 	}
+	r.Excused = h.excused
 	return r
 }
 
@@ -173,6 +179,9 @@ func (r *Report) Write(w io.Writer) error {
 			verdict = fmt.Sprintf("BROKEN %d times", n)
 		}
 		fmt.Fprintf(&b, "%-13s %s: %s\n", rule.Name, verdict, rule.Promise)
+	}
+	for _, what := range slices.Sorted(maps.Keys(r.Excused)) {
+		fmt.Fprintf(&b, "excused %d times: %s\n", r.Excused[what], what)
 	}
 	switch {
 	case len(r.Violations) > 0:

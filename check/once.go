@@ -37,7 +37,7 @@ func judgeOnce(h *History, o Options) []Violation {
 				found = append(found, violation("acknowledgement with an ack id that a later delivery replaced was confirmed", d.Event, d.next.Event))
 			}
 			for again := d.next; again != nil; again = again.next {
-				if again.at > d.ackedOK && !s.seekWithin(d.at, again.at, o.Slack.Nanoseconds()) {
+				if again.at > d.ackedOK && !s.seekWithin(d.at, again.at, o.Slack.Nanoseconds()) && !h.latecomer(again, d, o.Slack.Nanoseconds()) {
 					found = append(found, violation("message came again after its acknowledgement was confirmed", d.Event, again.Event))
 					break
 				}

@@ -255,6 +255,15 @@ func (s *simulation) modify(r receipt, deadline time.Duration) {
 		e.Op = check.OpExtend
 	}
 	s.emit(e)
-	target.Modify([]wire.AckID{r.id}, make([]delivery.Verdict, 1), deadline)
+	verdicts := make([]delivery.Verdict, 1)
+	target.Modify([]wire.AckID{r.id}, verdicts, deadline)
 	s.office.Wait()
+	if !r.sub.config.ExactlyOnce {
+		return // nobody is told
+	}
+	e.Phase = check.PhaseOK
+	if verdicts[0] != delivery.Done {
+		e.Phase = check.PhaseFail
+	}
+	s.emit(e)
 }

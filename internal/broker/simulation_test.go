@@ -183,7 +183,7 @@ func (s *simulation) run() error {
 	}{
 		{30, s.publish}, {8, s.openStream}, {3, s.closeStream}, {8, s.pull}, {40, s.settle}, {10, s.settleAgain}, {20, s.wait},
 		{2, s.kill}, {1, s.restart}, {2, s.fillDisk}, {2, s.seek}, {1, s.setWallClock}, {2, s.checkpoint}, {2, s.snapshot}, {2, s.seekSnapshot},
-		{1, s.recreate}, {2, s.reconfigure},
+		{1, s.recreate}, {2, s.reconfigure}, {1, s.storm},
 	}
 	total := 0
 	for _, step := range steps {
@@ -320,6 +320,7 @@ func TestSimulation(t *testing.T) {
 		t.Skip("long")
 	}
 	var deliveries, redeliveries, faults int
+	excused := map[string]int{}
 	done := map[check.Op]int{}
 	for seed := *firstSeed; seed < *firstSeed+uint64(*simulations); seed++ {
 		s := newSimulation(t.Context(), seed)
@@ -333,6 +334,9 @@ func TestSimulation(t *testing.T) {
 		}
 		r := s.judge()
 		deliveries, redeliveries, faults = deliveries+r.Deliveries, redeliveries+r.Redeliveries, faults+r.Faults
+		for what, times := range r.Excused {
+			excused[what] += times
+		}
 		for _, v := range append(r.Violations, r.Voids...) {
 			t.Errorf("seed %d: %s: %s", seed, v.Rule, v.Reason)
 			for _, e := range v.Events {
@@ -344,6 +348,7 @@ func TestSimulation(t *testing.T) {
 		}
 	}
 	t.Logf("%d seeds: %d deliveries, %d of them again, %d restarts; %v", *simulations, deliveries, redeliveries, faults, done)
+	t.Logf("excused: %v", excused)
 }
 
 func TestASeedDecidesEverything(t *testing.T) {
