@@ -201,6 +201,10 @@ func inertSettings(t *testing.T, said []string) {
 	if err != nil || from.GetBucket() != "some-bucket" || from.GetState().String() != "BUCKET_"+said[1] || topic.State != pb.Topic_INGESTION_RESOURCE_ERROR {
 		t.Errorf("ingestion: %v, %v", topic, err)
 	}
+	s.publish(t, topic.GetName(), "not written")
+	if got := dataOf(s.pull(t, sub.GetName(), 1)); got[0] != "not written" {
+		t.Errorf("%q came", got)
+	}
 }
 
 func limitsOfAttributes(t *testing.T, said []string) {

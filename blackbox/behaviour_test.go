@@ -151,7 +151,7 @@ var behaviours = map[string]behaviour{
 		tests: []func(*testing.T){TestPublishHoldsMessagesAgainstTheSchema}},
 	"message transforms": {says: "run: JavaScript and compression, up to (.*)", check: numberOfTransforms,
 		tests: []func(*testing.T){TestTopicTransforms, TestSubscriptionTransformsWithGooglesClient, TestCompressionTransforms}},
-	"exports and ingestion": {says: "kept and returned; a state of (.*) says that nothing is written or read", check: inertSettings},
+	"exports and ingestion": {says: "kept and returned; a state of (.*) says that nothing is written or read, and messages can be pulled", check: inertSettings},
 	"Pull without messages": {says: "an empty answer after a minute, or shortly before the client's deadline", tests: []func(*testing.T){TestWaitingPullAnswersBeforeTheDeadline},
 		elsewhere: []string{"internal/google TestPullsAreAnsweredBeforeTheirDeadline"}},
 	"an answer to Pull":          {says: "up to (.*) messages and (.*) bytes", check: sizeOfPull},

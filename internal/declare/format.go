@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v4"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/posthaste-io/posthaste/internal/catalog"
 )
@@ -88,6 +89,7 @@ func (k *kind[R]) minimal(r R) R {
 	for fd := k.foreign(least); fd != nil; fd = k.foreign(least) {
 		least.ProtoReflect().Clear(fd)
 	}
+	clearStates(least.ProtoReflect())
 	for _, f := range slices.Backward(k.fields) {
 		without := proto.Clone(least).(R)
 		without.ProtoReflect().Clear(fieldOf(r, f.Name))
@@ -96,6 +98,19 @@ func (k *kind[R]) minimal(r R) R {
 		}
 	}
 	return least
+}
+
+// clearStates leaves out what the server says of the places that a resource names: whether it reaches them.
+func clearStates(m protoreflect.Message) {
+	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case fd.Name() == "state" && fd.Kind() == protoreflect.EnumKind:
+			m.Clear(fd)
+		case fd.Message() != nil && !fd.IsList() && !fd.IsMap():
+			clearStates(v.Message())
+		}
+		return true
+	})
 }
 
 // same compares what can be declared.

@@ -90,6 +90,20 @@ func TestWhatCannotBeDeclaredIsNamedInAComment(t *testing.T) {
 	}
 }
 
+func TestAFileDoesNotSayWhatTheServerFound(t *testing.T) {
+	export := &pubsubpb.CloudStorageConfig{Bucket: "some", State: pubsubpb.CloudStorageConfig_NOT_FOUND}
+	source := &pubsubpb.IngestionDataSourceSettings_CloudStorage{Bucket: "some", State: pubsubpb.IngestionDataSourceSettings_CloudStorage_BUCKET_NOT_FOUND,
+		InputFormat: &pubsubpb.IngestionDataSourceSettings_CloudStorage_TextFormat_{TextFormat: &pubsubpb.IngestionDataSourceSettings_CloudStorage_TextFormat{}}}
+	got, err := Format(&Resources{
+		Topics: []*pubsubpb.Topic{{Name: "projects/p/topics/some", IngestionDataSourceSettings: &pubsubpb.IngestionDataSourceSettings{
+			Source: &pubsubpb.IngestionDataSourceSettings_CloudStorage_{CloudStorage: source}}}},
+		Subscriptions: []*pubsubpb.Subscription{{Name: "projects/p/subscriptions/some", Topic: "projects/p/topics/some", CloudStorageConfig: export}},
+	})
+	if err != nil || strings.Contains(string(got), "state") || strings.Count(string(got), "bucket: some") != 2 {
+		t.Errorf("%v\n%s", err, got)
+	}
+}
+
 // words are values that YAML would take for something else without quotes.
 var words = []string{"", "x", "yes", "null", "~", "1", "1e3", "0x10", "2026-01-02", "- a", "a: b", "#c", " led", "trailed ", "two\nlines", "two\nlines\n", "tab\there", "é", "{}", "*a", "&b", "!c", "%d", "|", ">", "'", `"`, "\u2028", "true", ".inf"}
 

@@ -129,12 +129,23 @@ func crash() {
 	}
 }
 
+// verbOf is the HTTP method that a request means. Clients and proxies that know few methods send POST and name the one they mean; HEAD is
+// GET whose body the HTTP server leaves out.
+func verbOf(r *http.Request) string {
+	named := strings.ToUpper(r.Header.Get("X-HTTP-Method-Override"))
+	switch {
+	case r.Method == http.MethodHead:
+		return http.MethodGet
+	case r.Method == http.MethodPost && named != "":
+		return named
+	default:
+		return r.Method
+	}
+}
+
 // serve finds out which RPC a request calls, and calls it.
 func (f *Front) serve(ctx context.Context, w http.ResponseWriter, r *http.Request, query url.Values) answer {
-	verb := r.Method
-	if verb == http.MethodHead {
-		verb = http.MethodGet
-	}
+	verb := verbOf(r)
 	segments, custom, ok := splitPath(r.URL.EscapedPath())
 	var b *binding
 	var others []string
@@ -145,9 +156,9 @@ func (f *Front) serve(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	case b != nil:
 	case len(others) > 0:
 		w.Header().Set("Allow", strings.Join(others, ", "))
-		return refusal(http.StatusMethodNotAllowed, "The path "+r.URL.Path+" does not take "+r.Method+"; it takes "+strings.Join(others, ", ")+".", "UNIMPLEMENTED", nil)
+		return refusal(http.StatusMethodNotAllowed, "The path "+r.URL.Path+" does not take "+verb+"; it takes "+strings.Join(others, ", ")+".", "UNIMPLEMENTED", nil)
 	default:
-		return refusal(http.StatusNotFound, "Not found: there is no method "+r.Method+" "+r.URL.Path+".", "NOT_FOUND", nil)
+		return refusal(http.StatusNotFound, "Not found: there is no method "+verb+" "+r.URL.Path+".", "NOT_FOUND", nil)
 	}
 	wanted, err := partial(b.method.answer.Descriptor(), query, r.Header)
 	if err != nil {

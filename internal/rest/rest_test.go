@@ -132,6 +132,26 @@ func (r *running) call(t *testing.T, method, path, body string, headers ...strin
 	return response, string(text)
 }
 
+func TestAPostMayNameAnotherMethod(t *testing.T) {
+	r := run(t, Options{})
+	for named, want := range map[string]proto.Message{
+		"PATCH":  &pubsubpb.UpdateTopicRequest{Topic: &pubsubpb.Topic{Name: "projects/p/topics/ttt"}},
+		"delete": &pubsubpb.DeleteTopicRequest{Topic: "projects/p/topics/ttt"},
+		"GET":    &pubsubpb.GetTopicRequest{Topic: "projects/p/topics/ttt"},
+	} {
+		if response, text := r.call(t, "POST", "/v1/projects/p/topics/ttt", "", "X-HTTP-Method-Override", named); response.StatusCode != 200 || !proto.Equal(r.got, want) {
+			t.Errorf("%s: %s %s, called with %v", named, response.Status, text, r.got)
+		}
+	}
+	for method, named := range map[string]string{"POST": "BREW", "GET": "DELETE"} {
+		r.got = nil
+		response, text := r.call(t, method, "/v1/projects/p/topics/ttt", "", "X-HTTP-Method-Override", named)
+		if _, deleted := r.got.(*pubsubpb.DeleteTopicRequest); deleted || method == "POST" && response.StatusCode != 405 {
+			t.Errorf("%s that names %s: %s %s", method, named, response.Status, text)
+		}
+	}
+}
+
 func TestPathQueryAndBodyBecomeOneRequest(t *testing.T) {
 	r := run(t, Options{})
 	for _, test := range []struct {

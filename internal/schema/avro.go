@@ -132,8 +132,13 @@ func (c *avroCompiler) reference(name, namespace string) (*avroType, error) {
 	return nil, fmt.Errorf("unknown type %s", excerpt(name))
 }
 
+var errNoType = errors.New("an object that describes a type lacks its type")
+
 func (c *avroCompiler) object(v map[string]any, namespace string, depth int) (*avroType, error) {
 	kind, is := v["type"].(string)
+	if _, has := v["type"]; !has {
+		return nil, errNoType
+	}
 	if !is {
 		return nil, fmt.Errorf("an object that describes a type needs a type that is a name: %s", excerpt(v["type"]))
 	}
@@ -347,7 +352,15 @@ const excerptBytesMax = 80
 
 // excerpt shows a part of the input in an error.
 func excerpt(v any) string {
-	text := fmt.Sprintf("%.*q", excerptBytesMax, fmt.Sprintf("%.*v", excerptBytesMax, v))
+	plain, is := v.(string)
+	if !is {
+		written, err := json.Marshal(v) // which came from JSON
+		if err != nil {
+			panic("bug: part of a definition cannot be written as JSON: " + err.Error())
+		}
+		plain = string(written)
+	}
+	text := fmt.Sprintf("%.*q", excerptBytesMax, plain)
 	if len(text) > 2*excerptBytesMax {
 		text = strings.ToValidUTF8(text[:2*excerptBytesMax], "") + `..."`
 	}
