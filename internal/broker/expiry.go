@@ -6,6 +6,7 @@ import (
 
 	"github.com/posthaste-io/posthaste/internal/engine"
 	"github.com/posthaste-io/posthaste/internal/ledger"
+	"github.com/posthaste-io/posthaste/internal/usage"
 )
 
 // A subscription with a time to live is deleted when nobody used it for that long. It is in use while a stream or a pull is open on it, when
@@ -51,7 +52,7 @@ func (b *Broker) noteUse(ctx context.Context, s *subscription, body []byte) erro
 
 // activeNow is the note that a subscription is being used.
 func (b *Broker) activeNow(id ledger.SubscriptionID) []byte {
-	return ledger.AppendActive(nil, id, b.clock.Wall()/int64(time.Second))
+	return ledger.AppendActive(nil, id, usage.Seconds(b.clock.Wall()))
 }
 
 // expire deletes the subscriptions that nobody used for their time to live, and tells the log of the use of others.

@@ -60,7 +60,7 @@ var order = []row{
 
 	// The core, then the fronts, which translate onto it.
 	{"internal/delivery", "internal/ackset internal/bell internal/catalog internal/changes internal/clock internal/engine internal/fault internal/filter internal/lease internal/ledger internal/limit internal/reader internal/transform internal/usage internal/wire " + api},
-	{"internal/broker", "internal/agenda internal/catalog internal/changes internal/clock internal/delivery internal/engine internal/fault internal/iam internal/ledger internal/limit internal/registry internal/retention internal/roster internal/stripe internal/transform internal/wire " + api},
+	{"internal/broker", "internal/agenda internal/catalog internal/changes internal/clock internal/delivery internal/engine internal/fault internal/iam internal/ledger internal/limit internal/registry internal/retention internal/roster internal/stripe internal/transform internal/usage internal/wire " + api},
 	{"internal/google/v1beta2pb", "google.golang.org/protobuf/..."},
 	{"internal/oidc", "internal/clock github.com/go-jose/go-jose/v4/..."},
 	{"internal/push", "internal/broker internal/delivery internal/lease internal/wire internal/limit internal/clock " + api},

@@ -46,4 +46,7 @@ func (u *Usage) Remember(now, wall, lastSeconds int64) {
 }
 
 // Last is the last use by the wall clock, in Unix seconds.
-func (u *Usage) Last(now, wall int64) int64 { return (wall - int64(u.Idle(now))) / int64(time.Second) }
+func (u *Usage) Last(now, wall int64) int64 { return Seconds(wall - int64(u.Idle(now))) }
+
+// Seconds is a moment of the wall clock in whole Unix seconds, and not before it: what is written down must not make a life shorter.
+func Seconds(wall int64) int64 { return (wall + int64(time.Second) - 1) / int64(time.Second) }

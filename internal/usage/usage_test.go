@@ -31,6 +31,19 @@ func TestIdleCountsFromTheLastUse(t *testing.T) {
 	}
 }
 
+func TestARestartMakesNothingUnusedForLonger(t *testing.T) {
+	const moment = noon + 300_000_000
+	var u, after Usage
+	u.Touch(moment - noon)
+	after.Remember(5*second, noon+5*second, u.Last(moment-noon, moment))
+	if got := after.Idle(5 * second); got > 4700*time.Millisecond || got <= 3700*time.Millisecond {
+		t.Errorf("idle for %v, and was used 4.7 s ago", got)
+	}
+	if Seconds(noon) != noon/second || Seconds(noon+1) != noon/second+1 {
+		t.Errorf("%d and %d", Seconds(noon), Seconds(noon+1))
+	}
+}
+
 func TestUseIsRememberedByTheWallClock(t *testing.T) {
 	for _, c := range []struct {
 		name string
