@@ -74,11 +74,11 @@ func TestAMessageIsADeadLetterAfterItsLastAttempt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	begun := time.Now().Truncate(time.Second) // as what is written down is
 	var source *pb.PubsubMessage
 	for attempt := int32(1); attempt <= attemptsMax; attempt++ {
 		source = s.failOnce(t, d.sub, attempt).Message
 	}
-	died := time.Now()
 	letter := s.pull(t, d.grave, 1)[0]
 	m := letter.Message
 	if string(m.Data) != "poison" || m.OrderingKey != "key" || m.MessageId == answer.MessageIds[0] || letter.DeliveryAttempt != 0 {
@@ -88,8 +88,8 @@ func TestAMessageIsADeadLetterAfterItsLastAttempt(t *testing.T) {
 		t.Errorf("published at %v, before its source at %v", m.PublishTime.AsTime(), source.PublishTime.AsTime())
 	}
 	failed, err := time.Parse(time.RFC3339, m.Attributes["PosthasteDeadLetterTime"])
-	if err != nil || died.Sub(failed).Abs() > 5*time.Second {
-		t.Errorf("PosthasteDeadLetterTime %q (%v), want about %v", m.Attributes["PosthasteDeadLetterTime"], err, died)
+	if now := time.Now(); err != nil || failed.Before(begun) || failed.After(now) {
+		t.Errorf("PosthasteDeadLetterTime %q (%v), want one from %v to %v", m.Attributes["PosthasteDeadLetterTime"], err, begun, now)
 	}
 	delete(m.Attributes, "PosthasteDeadLetterTime")
 	want := map[string]string{
@@ -162,6 +162,7 @@ func TestAttemptsOutliveRestarts(t *testing.T) {
 	d := s.deadLettered(t, func(sub *pb.Subscription) {
 		sub.RetryPolicy = &pb.RetryPolicy{MinimumBackoff: durationpb.New(0), MaximumBackoff: durationpb.New(0)}
 	})
+	elsewhere := s.topic(t, "elsewhere")
 	s.publish(t, d.topic, "poison", "fine")
 	for attempt := int32(1); attempt <= attemptsMax; attempt++ {
 		got := s.pull(t, d.sub, 2)
@@ -176,7 +177,7 @@ func TestAttemptsOutliveRestarts(t *testing.T) {
 		}
 		poison := got[slices.IndexFunc(got, func(m *pb.ReceivedMessage) bool { return string(m.Message.Data) == "poison" })]
 		s.modify(t, d.sub, 0, poison)
-		time.Sleep(50 * time.Millisecond) // failures are on disk 10 ms later; a crash may forget younger ones
+		s.publish(t, elsewhere, "after it") // a crash forgets no failure that came before something that is durable
 		s.restart(t, attempt%2 == 0)
 	}
 	letters := s.pull(t, d.grave, 1)
@@ -205,8 +206,9 @@ func TestACrashNeitherLosesNorDoublesDeadLetters(t *testing.T) {
 		}
 		buried = append(buried, dataOf(letters)...)
 	}
+	until := time.Now().Add(patience)
 	for round := 0; len(buried) < count; round++ {
-		if round > 200 {
+		if time.Now().After(until) {
 			t.Fatalf("%d dead letters after %d rounds, want %d", len(buried), round, count)
 		}
 		for got := s.pullNow(t, d.sub); len(got) > 0; got = got[min(len(got), 50):] {
@@ -235,10 +237,11 @@ func TestWithoutADeadLetterTopicMessagesStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.publish(t, d.topic, "poison")
+	var failed time.Time
 	for attempt := int32(1); attempt <= attemptsMax; attempt++ {
+		failed = time.Now()
 		s.failOnce(t, d.sub, attempt)
 	}
-	failed := time.Now()
 	s.failOnce(t, d.sub, attemptsMax+1) // pull waits until it comes again
 	if took := time.Since(failed); took < 500*time.Millisecond {
 		t.Errorf("came again after %v, want a backoff of about a second", took)

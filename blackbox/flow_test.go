@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -62,9 +63,9 @@ func (h *holder) arrive(m *pb.ReceivedMessage, at time.Time) error {
 	return nil
 }
 
-// work receives and settles for a while.
+// work receives and settles for a while, and until it has received enough.
 func (h *holder) work(r *rand.Rand, while time.Duration) error {
-	over := time.After(while)
+	over, late := time.After(while), time.After(patience)
 	for {
 		select {
 		case response := <-h.responses:
@@ -81,10 +82,18 @@ func (h *holder) work(r *rand.Rand, while time.Duration) error {
 		case err := <-h.ended:
 			return err
 		case <-over:
+			if h.received >= heldLeast {
+				return nil
+			}
+			over = time.After(100 * time.Millisecond) // a busy machine takes longer
+		case <-late:
 			return nil
 		}
 	}
 }
+
+// heldLeast is how many messages each holder must receive, so that there was something to count.
+const heldLeast = 50
 
 func TestFlowControlHoldsUnderNacksAndExpiriesOfSeveralStreams(t *testing.T) {
 	t.Parallel()
@@ -116,21 +125,24 @@ func TestFlowControlHoldsUnderNacksAndExpiriesOfSeveralStreams(t *testing.T) {
 		t.Error(err)
 	}
 	for i, h := range holders {
-		if h.received < 50 {
+		if h.received < heldLeast {
 			t.Errorf("stream %d received no more than %d messages", i, h.received)
 		}
 	}
 }
 
 // TestASlowSubscriptionCostsTheOthersLittle drains a subscription again and again, with and without a slow neighbour on the same topic that
-// holds a backlog and never acknowledges. Machines that run tests are noisy: only the best rounds are compared, and half as much again is slow.
+// holds a backlog and never acknowledges. Machines that run tests are noisy: a round is compared with the one right before it, which had the
+// same weather, the best of these counts, and half as much again is slow.
 func TestASlowSubscriptionCostsTheOthersLittle(t *testing.T) {
 	const (
-		rounds   = 6
+		rounds   = 20
 		messages = 20_000
+		slowMost = 1.5
 	)
 	s := own(t)
-	best := map[bool]time.Duration{}
+	var alone time.Duration // of the round before
+	best := math.Inf(1)
 	for round := range rounds {
 		slow := round%2 == 1
 		topic, fast := s.pair(t, fmt.Sprint("round", round))
@@ -152,13 +164,16 @@ func TestASlowSubscriptionCostsTheOthersLittle(t *testing.T) {
 				st.send(t, &pb.StreamingPullRequest{AckIds: []string{m.AckId}})
 			}
 		}
-		if took := time.Since(began); best[slow] == 0 || took < best[slow] {
-			best[slow] = took
-		}
+		took := time.Since(began)
 		st.cancel()
+		if !slow {
+			alone = took
+			continue
+		}
+		t.Logf("%d messages in %v alone, in %v beside a slow subscription", messages, alone, took)
+		if best = min(best, took.Seconds()/alone.Seconds()); best <= slowMost {
+			return
+		}
 	}
-	t.Logf("%d messages in %v alone, in %v beside a slow subscription", messages, best[false], best[true])
-	if best[true] > best[false]*3/2 {
-		t.Errorf("%d messages took %v, and %v beside a slow subscription", messages, best[false], best[true])
-	}
+	t.Errorf("beside a slow subscription it took %.2f times as long at best, want %v", best, slowMost)
 }

@@ -22,7 +22,7 @@ import (
 
 // patience bounds every wait for something that must happen. It is generous: a machine may be busy, and a test that waits in vain fails
 // anyway.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // commonServer is the one that tests without needs of their own share; each uses a project of its own.
 var commonServer struct {

@@ -154,11 +154,15 @@ func TestRollbackOfManyMessagesIsQuick(t *testing.T) {
 	for range 100 {
 		s.publish(t, topic, texts...)
 	}
-	seekTo(t, client, sub, time.Now().Add(time.Hour))
-	from := time.Now()
-	seekTo(t, client, sub, begun)
-	if took := time.Since(from); took > time.Second {
-		t.Errorf("a seek over 100,000 messages took %v", took)
+	quickest := time.Hour
+	for range 5 { // of which a busy machine or its disk holds up some
+		seekTo(t, client, sub, time.Now().Add(time.Hour))
+		from := time.Now()
+		seekTo(t, client, sub, begun)
+		quickest = min(quickest, time.Since(from))
+	}
+	if quickest > time.Second {
+		t.Errorf("a seek over 100,000 messages took %v", quickest)
 	}
 	if n := len(s.pull(t, sub, 1000)); n != 1000 {
 		t.Errorf("%d messages", n)
