@@ -17,7 +17,7 @@ const (
 	day = 24 * time.Hour
 
 	// lookBefore is how long before its end a test looks whether something is still there.
-	lookBefore = 1500 * time.Millisecond
+	lookBefore = 700 * time.Millisecond
 
 	// lateMax is how long after its end something may still be there: a second until the next sweep, and what a busy machine takes.
 	lateMax = 5 * time.Second

@@ -98,8 +98,10 @@ type Broker struct {
 	Args []string // further arguments of serve
 	Env  []string // added to the environment
 	Log  io.Writer
-	// Clock, if there is one, is the broker's time, for which it needs a binary of its own: BinaryVariable is not asked then.
+	// Clock, if there is one, is the broker's time, and Disk, if there is one instead, its disk. For either it needs a binary of its own:
+	// BinaryVariable is not asked then.
 	Clock *Clock
+	Disk  *Disk
 
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended
@@ -117,8 +119,11 @@ func (b *Broker) Start(ctx context.Context) error {
 // Launch starts the process and does not wait.
 func (b *Broker) Launch() error {
 	binary, env := Binary, b.Env
-	if b.Clock != nil {
+	switch {
+	case b.Clock != nil:
 		binary, env = movable, append([]string{"POSTHASTE_TEST_CLOCK=" + b.Clock.name}, env...)
+	case b.Disk != nil:
+		binary, env = stalling, append([]string{"POSTHASTE_TEST_DISK=" + b.Disk.name}, env...)
 	}
 	path, err := binary()
 	if err != nil {
