@@ -78,6 +78,8 @@ type load struct {
 	received atomic.Int64  // deliveries so far
 	accepted atomic.Int64  // messages that the broker took, so far
 	draining atomic.Bool
+	lag      lag
+	report   *check.Report // of judge
 
 	publishing  context.Context
 	stopPublish context.CancelFunc
@@ -228,6 +230,7 @@ func (l *load) judge(o check.Options) []check.Event {
 		l.t.Fatal(err)
 	}
 	report := check.Judge(check.NewHistory(events), o)
+	l.report = report
 	if err := report.Write(l.t.Output()); err != nil {
 		l.t.Fatal(err)
 	}

@@ -21,15 +21,15 @@ func TestOrdering(t *testing.T) {
 		l.keys = max(1, *orderKeys/publishers)
 		plans := []plan{
 			{name: "projects/one/subscriptions/ordered-a", topic: parcels, config: check.Config{Ordered: true}, streams: 3, churn: streamLife},
-			{name: "projects/one/subscriptions/ordered-b", topic: parcels, config: check.Config{Ordered: true}, streams: 2, churn: streamLife,
-				limits: check.Limits{}},
+			{name: "projects/one/subscriptions/ordered-b", topic: parcels, config: check.Config{Ordered: true}, streams: 2, churn: streamLife},
 		}
 		l.create([]string{parcels}, plans)
 		l.read(plans)
+		l.measure(parcels)
 		l.publish(parcels)
 		kills := l.killUntil(t, b, l.random("faults"), messages)
 		l.drain()
-		seen := tallyOf(l.judge(tolerance(kills)))
+		seen := tallyOf(l.judgeByLag(kills))
 		t.Log(seen)
 		seen.demand(t, kills)
 		if seen.rewinds == 0 || seen.successors == 0 || seen.streams <= 2*len(plans)*(kills+1) {

@@ -43,6 +43,8 @@ func (l *load) kill(t *testing.T, b *process.Broker, number int) {
 	t.Helper()
 	fault := check.Event{Process: "faults", Op: check.OpFault, Phase: check.PhaseInvoke, Call: int64(number), Detail: t.Name()}
 	l.history.Record(fault)
+	l.lag.faults.Add(1)
+	defer l.lag.faults.Add(1)
 	if err := b.Kill(); err != nil {
 		t.Fatalf("kill %d: %v", number, err)
 	}

@@ -215,4 +215,29 @@ var bugs = []bug{
 		file: "internal/ledger/snapshot.go", old: "	s.acked = to.acked.Clone()\n", new: "	s.acked.AddRange(s.acked.Floor(), to.acked.Floor())\n",
 		pkg: "internal/broker", run: "TestASnapshotBringsBack",
 	},
+	{
+		name: "a key goes to whoever comes while a message of it is out",
+		file: "internal/lease/key.go", old: "		lines = &q.holders[c.holder].lines\n", new: "		lines = &q.lines\n",
+		pkg: "internal/broker", run: "TestSimulation", long: true,
+	},
+	{
+		name: "a message that is given back leaves its successors where they are",
+		file: "internal/lease/queue.go", old: "		at = later.keyNext\n", new: "		at = 0\n",
+		pkg: "internal/broker", run: "TestSimulation", long: true,
+	},
+	{
+		name: "an extension is confirmed and dropped",
+		file: "internal/delivery/settle.go", old: "		return s.queue.Extend(now, h, id.Offset, now+int64(deadline))\n", new: "		return lease.Done\n",
+		pkg: "internal/broker", run: "TestSimulation", long: true,
+	},
+	{
+		name: "a failed delivery counts twice",
+		file: "internal/lease/settle.go", old: "	if e.failures++; e.failures == 0 {", new: "	if e.failures += 2; e.failures == 0 {",
+		pkg: "internal/broker", run: "TestSimulation", long: true,
+	},
+	{
+		name: "messages that come again are read with all that follows them",
+		file: "internal/reader/reader.go", old: "if !r.seek(off) && !r.recall(off) {", new: "if !r.seek(off) {",
+		pkg: "internal/reader", run: "TestFindingMany",
+	},
 }
