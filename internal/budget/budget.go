@@ -17,9 +17,8 @@ import (
 
 // Shares of a budget.
 const (
-	// OrdinaryBytesMax is what an ordinary request takes at the most: one of a megabyte, which is what Google's publishers put together
-	// unless told otherwise, with its copy.
-	OrdinaryBytesMax = 2 << 20
+	// OrdinaryBytesMax is what an ordinary request takes at the most, with its copy.
+	OrdinaryBytesMax = 2 * limit.OrdinaryRequestBytesMax
 	// largePart of largeParts is what requests above that may take together; the rest is for ordinary ones, which large ones never delay.
 	largePart, largeParts = 3, 4
 )

@@ -25,6 +25,7 @@ import (
 type server struct {
 	broker *broker.Broker
 	intake *intake
+	large  narrow // large publishes
 }
 
 // ServerOptions are the gRPC settings that the services rely on.
@@ -55,7 +56,7 @@ func ServerOptions() []grpc.ServerOption {
 // Register makes the services of google.pubsub.v1, google.iam.v1.IAMPolicy and the tester of message transforms, available on s. Requests take
 // their memory from the budget.
 func Register(s grpc.ServiceRegistrar, b *broker.Broker, memory *budget.Memory) {
-	front := &server{broker: b, intake: newIntake(memory)}
+	front := &server{broker: b, intake: newIntake(memory), large: make(narrow, limit.PublishLargeAtOnceMax)}
 	s.RegisterService(&publisher, front)
 	s.RegisterService(&subscriber, front)
 	s.RegisterService(&schemaService, front)

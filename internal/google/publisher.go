@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/posthaste-io/posthaste/internal/catalog"
+	"github.com/posthaste-io/posthaste/internal/limit"
 	"github.com/posthaste-io/posthaste/internal/wire"
 )
 
@@ -73,6 +74,12 @@ func (s *server) publish(ctx context.Context, request []byte) (*wire.Raw, error)
 			return nil, catalog.BadName(string(p.Topic))
 		}
 		return nil, err
+	}
+	if len(request) > limit.OrdinaryRequestBytesMax {
+		if err := s.large.enter(ctx); err != nil {
+			return nil, err
+		}
+		defer s.large.leave()
 	}
 	first, err := s.broker.Publish(ctx, p)
 	if err != nil {

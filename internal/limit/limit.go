@@ -53,5 +53,9 @@ const (
 const (
 	RequestMemoryAutomaticMin = 64 << 20
 	RequestMemoryAutomaticMax = 1 << 30
-	RequestMemoryWaitMax      = 10 * time.Second // how long a request waits for memory
+	// OrdinaryRequestBytesMax is what Google's publishers put together unless told otherwise. Large requests come after ordinary ones.
+	OrdinaryRequestBytesMax = 1 << 20
+	// PublishLargeAtOnceMax is how many large publishes are stored at a time. One keeps the disk as busy as several do.
+	PublishLargeAtOnceMax = 1
+	RequestMemoryWaitMax  = 10 * time.Second // how long a request waits for memory
 )
