@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestBenchMeasuresPublishingAndCleansUp(t *testing.T) {
@@ -17,10 +18,15 @@ func TestBenchMeasuresPublishingAndCleansUp(t *testing.T) {
 	if len(f.topics) != 0 {
 		t.Errorf("topics left: %v", f.topics)
 	}
-	got = f.run(t, "", "bench", "--only", "publish", "--duration", "50ms", "--output", "json")
 	var r result
-	if err := json.Unmarshal([]byte(got.out), &r); err != nil || r.Work != "publish" || r.MessagesPerSecond <= 0 || r.PublishP99 <= 0 {
-		t.Errorf("%+v: %+v, %v", got, r, err)
+	for window := 50 * time.Millisecond; r.MessagesPerSecond == 0 && window < patience; window *= 4 { // a machine may be too busy for a short one
+		got = f.run(t, "", "bench", "--only", "publish", "--duration", window.String(), "--output", "json")
+		if err := json.Unmarshal([]byte(got.out), &r); err != nil {
+			t.Fatalf("%+v: %v", got, err)
+		}
+	}
+	if r.Work != "publish" || r.MessagesPerSecond <= 0 || r.PublishP99 <= 0 {
+		t.Errorf("%+v: %+v", got, r)
 	}
 }
 
