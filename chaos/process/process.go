@@ -74,11 +74,17 @@ func Remove() {
 	made.dirs = nil
 }
 
+// given are the addresses that FreeAddr gave, or found taken.
+var given sync.Map
+
 // FreeAddr is a loopback address whose port nobody listens on. The port lies below those that the system gives to outgoing connections, so
-// that it is still free after a broker on it was killed.
+// that it is still free after a broker on it was killed. It is given to nobody else in this process: a broker may be down for a moment.
 func FreeAddr() (string, error) {
 	for range 100 {
 		addr := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
+		if _, taken := given.LoadOrStore(addr, true); taken {
+			continue
+		}
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
 			continue
