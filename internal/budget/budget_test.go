@@ -24,14 +24,23 @@ func fresh(waiting int) *Memory {
 type taking struct {
 	part Part
 	err  error
-	over bool
+	done chan struct{} // closed when it is over
+}
+
+func (t *taking) over() bool {
+	select {
+	case <-t.done:
+		return true
+	default:
+		return false
+	}
 }
 
 func take(ctx context.Context, m *Memory, bytes int) *taking {
-	t := new(taking)
+	t := &taking{done: make(chan struct{})}
 	go func() {
 		t.err = m.Take(ctx, &t.part, bytes)
-		t.over = true
+		close(t.done)
 	}()
 	synctest.Wait()
 	return t
@@ -41,7 +50,7 @@ func take(ctx context.Context, m *Memory, bytes int) *taking {
 func must(t *testing.T, m *Memory, bytes int) *Part {
 	t.Helper()
 	got := take(t.Context(), m, bytes)
-	if !got.over || got.err != nil {
+	if !got.over() || got.err != nil {
 		t.Fatalf("%d bytes are not given with %d taken: %v", bytes, m.Taken(), got.err)
 	}
 	return &got.part
@@ -54,12 +63,12 @@ func TestLargeRequestsLeaveAPartToOrdinaryOnes(t *testing.T) {
 			must(t, m, tenth)
 		}
 		waits := take(t.Context(), m, tenth)
-		if waits.over {
+		if waits.over() {
 			t.Errorf("a large request is served with %d bytes taken", m.Taken())
 		}
 		must(t, m, small)
 		must(t, m, OrdinaryBytesMax)
-		if waits.over {
+		if waits.over() {
 			t.Error("ordinary requests made a large one be served")
 		}
 	})
@@ -71,7 +80,7 @@ func TestOrdinaryRequestsMayTakeEverything(t *testing.T) {
 		for m.Taken() < whole {
 			must(t, m, OrdinaryBytesMax)
 		}
-		if one := take(t.Context(), m, 1); one.over {
+		if one := take(t.Context(), m, 1); one.over() {
 			t.Errorf("one byte more than everything: %v", one.err)
 		}
 	})
@@ -83,13 +92,13 @@ func TestRequestsAreServedInOrder(t *testing.T) {
 		all := must(t, m, 7*tenth)
 		first, second := take(t.Context(), m, 5*tenth), take(t.Context(), m, tenth)
 		ordinary := take(t.Context(), m, small)
-		if first.over || second.over || !ordinary.over {
-			t.Errorf("served: %v, %v, and an ordinary one %v; want the last alone", first.over, second.over, ordinary.over)
+		if first.over() || second.over() || !ordinary.over() {
+			t.Errorf("served: %v, %v, and an ordinary one %v; want the last alone", first.over(), second.over(), ordinary.over())
 		}
 		m.GiveBack(all)
 		synctest.Wait()
-		if !first.over || first.err != nil || !second.over || second.err != nil {
-			t.Errorf("after everything was given back: %+v, %+v", first, second)
+		if !first.over() || first.err != nil || !second.over() || second.err != nil {
+			t.Errorf("after everything was given back: over %v and %v", first.over(), second.over())
 		}
 		m.GiveBack(all) // it has nothing any more
 		if want := 6*tenth + small; m.Taken() != want {
@@ -103,8 +112,8 @@ func TestASmallerRequestDoesNotPassALargerOneOfItsKind(t *testing.T) {
 		m := fresh(10)
 		must(t, m, 4*tenth)
 		larger, smaller := take(t.Context(), m, 5*tenth), take(t.Context(), m, tenth)
-		if larger.over || smaller.over {
-			t.Errorf("served: the larger %v, the smaller %v", larger.over, smaller.over)
+		if larger.over() || smaller.over() {
+			t.Errorf("served: the larger %v, the smaller %v", larger.over(), smaller.over())
 		}
 	})
 }
@@ -118,13 +127,10 @@ func TestWaitingEnds(t *testing.T) {
 		gone, patient := take(ctx, m, 2*tenth), take(t.Context(), m, 2*tenth)
 		cancel()
 		synctest.Wait()
-		if !errors.Is(gone.err, context.Canceled) || patient.over {
-			t.Errorf("the one whose client left: %v; the other: %+v", gone.err, patient)
+		if !gone.over() || !errors.Is(gone.err, context.Canceled) || patient.over() {
+			t.Errorf("the one whose client left: %v; the other is over: %v", gone.err, patient.over())
 		}
-		for !patient.over {
-			time.Sleep(time.Second)
-			synctest.Wait()
-		}
+		<-patient.done
 		if waited := time.Since(began); patient.err != ErrExhausted || waited != time.Minute {
 			t.Errorf("after %v: %v", waited, patient.err)
 		}
@@ -143,8 +149,8 @@ func TestWhoStopsWaitingLetsTheNextOneIn(t *testing.T) {
 		next := take(t.Context(), m, tenth)
 		cancel()
 		synctest.Wait()
-		if !next.over || next.err != nil {
-			t.Errorf("the next one: %+v", next)
+		if !next.over() {
+			t.Error("the next one still waits")
 		}
 	})
 }
@@ -155,8 +161,8 @@ func TestTooManyDoNotWait(t *testing.T) {
 		must(t, m, 7*tenth)
 		take(t.Context(), m, tenth)
 		take(t.Context(), m, tenth)
-		if third := take(t.Context(), m, tenth); !third.over || third.err != ErrExhausted {
-			t.Errorf("the third: %+v", third)
+		if third := take(t.Context(), m, tenth); !third.over() || third.err != ErrExhausted {
+			t.Error("the third waits, or was served")
 		}
 	})
 }
@@ -166,13 +172,13 @@ func TestARequestLargerThanTheBudgetGetsThroughAlone(t *testing.T) {
 		m := fresh(10)
 		other := must(t, m, small)
 		huge := take(t.Context(), m, 3*whole)
-		if huge.over {
+		if huge.over() {
 			t.Error("it did not wait for the other")
 		}
 		m.GiveBack(other)
 		synctest.Wait()
-		if !huge.over || huge.err != nil {
-			t.Fatalf("%+v", huge)
+		if !huge.over() || huge.err != nil {
+			t.Fatal("it still waits, or was refused")
 		}
 		m.GiveBack(&huge.part)
 		if m.Taken() != 0 {
