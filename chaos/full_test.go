@@ -238,8 +238,7 @@ func (r *fullRun) pull(t *testing.T) {
 		t.Fatalf("pull: %v", err)
 	}
 	r.reader.record("reader", answer.ReceivedMessages)
-	r.reader.call++
-	r.reader.acknowledge("reader", r.reader.call, answer.ReceivedMessages)
+	r.reader.acknowledge("reader", answer.ReceivedMessages)
 	r.waiting -= len(answer.ReceivedMessages)
 }
 

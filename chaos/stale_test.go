@@ -20,6 +20,7 @@ const (
 	replayMax   = 50     // ids a call
 	staleMax    = 20_000 // ids kept; a later one takes the place of one chosen by chance
 	invalidID   = "PERMANENT_FAILURE_INVALID_ACK_ID"
+	unorderedID = "TRANSIENT_FAILURE_UNORDERED_ACK_ID"
 )
 
 // staleIDs keeps ack ids of an exactly-once subscription that can no longer hold, whatever the timing: a later delivery of the message has

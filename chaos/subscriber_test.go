@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
@@ -23,6 +24,9 @@ const lateSpread = 300 * time.Millisecond
 // responsesAheadMax is how many responses wait for their messages to be settled; more wait unread.
 const responsesAheadMax = 1 << 12
 
+// unorderedWait is how long to wait before an acknowledgement that came before that of an earlier message of its key is tried again.
+const unorderedWait = time.Second
+
 // subscriber reads one subscription, by streams one after the other or by pulls.
 type subscriber struct {
 	*load
@@ -31,7 +35,7 @@ type subscriber struct {
 	random *rand.Rand
 	life   int  // streams opened so far
 	dying  bool // a message brought the subscriber down
-	call   int64
+	call   atomic.Int64
 }
 
 // runStreams opens a stream again whenever it ends, until the run is over.
@@ -84,10 +88,8 @@ func (s *subscriber) runStream(process string) {
 			stop = context.AfterFunc(life, leave)
 		}
 		// A call may wait for a broker that is down, while the time of the next delivery must be noted when it comes.
-		s.call++
-		call := s.call
-		s.readers.Go(func() { s.acknowledge(process, call, choice.byCall) })
-		s.acknowledgeLate(process, choice)
+		s.readers.Go(func() { s.acknowledge(process, choice.byCall) })
+		s.acknowledgeAfter(choice.after, process, choice.late)
 		if s.dying {
 			s.dying, err = false, errPoisoned
 			cancel()
@@ -183,18 +185,16 @@ func (s *subscriber) take(process string, messages []*pb.ReceivedMessage) (c cho
 	return c
 }
 
-// acknowledgeLate waits and then acknowledges, unless the run is over by then.
-func (s *subscriber) acknowledgeLate(process string, c choice) {
-	if len(c.late) == 0 {
+// acknowledgeAfter makes a call after a while, unless the run is over by then.
+func (s *subscriber) acknowledgeAfter(wait time.Duration, process string, messages []*pb.ReceivedMessage) {
+	if len(messages) == 0 {
 		return
 	}
-	s.call++
-	call := s.call
 	s.readers.Go(func() {
 		select {
 		case <-s.reading.Done():
-		case <-time.After(c.after):
-			s.acknowledge(process, call, c.late)
+		case <-time.After(wait):
+			s.acknowledge(process, messages)
 		}
 	})
 }
@@ -217,6 +217,11 @@ func (s *subscriber) confirm(process string, r *pb.StreamingPullResponse) {
 	add(check.OpExtend, check.PhaseFail, deadlines.GetInvalidAckIds())
 	add(check.OpExtend, check.PhaseUnknown, deadlines.GetTemporaryFailedAckIds())
 	s.history.Record(events...)
+	var again []*pb.ReceivedMessage
+	for _, id := range acks.GetUnorderedAckIds() {
+		again = append(again, &pb.ReceivedMessage{AckId: id})
+	}
+	s.acknowledgeAfter(unorderedWait, process, again)
 }
 
 // record writes down deliveries.
@@ -240,11 +245,13 @@ func sizeOf(m *pb.PubsubMessage) int64 {
 	return int64(proto.Size(&pb.PubsubMessage{Data: m.Data, Attributes: m.Attributes, OrderingKey: m.OrderingKey}))
 }
 
-// acknowledge makes a call, whose answer confirms the acknowledgements.
-func (s *subscriber) acknowledge(process string, call int64, messages []*pb.ReceivedMessage) {
+// acknowledge makes a call, whose answer confirms the acknowledgements. As Google's clients do, it tries again where an earlier message of the
+// key was not acknowledged yet, until the ack id holds no longer.
+func (s *subscriber) acknowledge(process string, messages []*pb.ReceivedMessage) {
 	if len(messages) == 0 {
 		return
 	}
+	call := s.call.Add(1)
 	r := &pb.AcknowledgeRequest{Subscription: s.plan.name}
 	var events []check.Event
 	for _, m := range messages {
@@ -260,6 +267,7 @@ func (s *subscriber) acknowledge(process string, call int64, messages []*pb.Rece
 	if outcome == check.PhaseFail && (refused == nil || !s.plan.config.ExactlyOnce) {
 		s.t.Errorf("%s: acknowledge: %v", process, err)
 	}
+	var again []*pb.ReceivedMessage
 	for i := range events {
 		events[i].Phase = outcome
 		if err != nil {
@@ -267,12 +275,16 @@ func (s *subscriber) acknowledge(process string, call int64, messages []*pb.Rece
 		}
 		if reason, is := refused[events[i].AckID]; is {
 			events[i].Detail = reason
+			if reason == unorderedID {
+				again = append(again, messages[i])
+			}
 		} else if refused != nil {
 			events[i].Phase, events[i].Detail = check.PhaseOK, ""
 		}
 	}
 	s.history.Record(events...)
 	s.plan.replay.settled(events)
+	s.acknowledgeAfter(unorderedWait, process, again)
 }
 
 // runPulls reads by pulls and acknowledges by calls.
@@ -290,7 +302,6 @@ func (s *subscriber) runPulls() {
 				keep = append(keep, m) // the others expire
 			}
 		}
-		s.call++
-		s.acknowledge(s.name, s.call, keep)
+		s.acknowledge(s.name, keep)
 	}
 }

@@ -177,7 +177,7 @@ var bugs = []bug{
 	},
 	{
 		name: "a stream sleeps on after a message for which it had no room",
-		file: "internal/delivery/taker.go", old: "		if s.choosy {", new: "		if s.choosy && len(s.takers) == 0 {",
+		file: "internal/delivery/taker.go", old: "		if q.choosy {", new: "		if q.choosy && len(q.takers) == 0 {",
 		pkg: "internal/delivery", run: "TestAMessageReachesAStream",
 	},
 	{
