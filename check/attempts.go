@@ -40,7 +40,7 @@ func wrongAttempt(h *History, d *delivery, o Options) string {
 		return ""
 	case d.Attempt < 1:
 		return fmt.Sprintf("delivery attempt %d", d.Attempt)
-	case d.Attempt > most+1 && (d.previous == nil || !h.faultWithin(d.previous.at, d.at)):
+	case d.Attempt > most+1 && (d.previous == nil || d.Attempt > d.previous.Attempt && !h.faultWithin(d.previous.at, d.at)):
 		return fmt.Sprintf("delivery attempt %d is not within 1 and %d", d.Attempt, most+1)
 	case d.previous == nil || d.sub.seekWithin(d.previous.at, d.at, o.Slack.Nanoseconds()):
 		return ""

@@ -106,6 +106,28 @@ func TestAttemptsThatNobodySaw(t *testing.T) {
 			105 other stream invoke
 			106 other stream ok` + get("110", "3", "ack"), []string{"attempts"}},
 	})
+	five := begin + get("100", "1", "nack") + get("110", "2", "nack") + get("120", "3", "nack") + get("130", "4", "nack") + get("140", "5", "nack")
+	judgeAll(t, []verdict{
+		{"one more than there are", five + get("150", "6", "ack"), nil},
+		{"two more than there are", five + get("150", "6", "nack") + get("160", "7", "ack"), []string{"attempts"}},
+		{"two more than there are, over a fault, and again with a stream that was closed", five + get("150", "6", "nack") + `
+			151 p publish invoke msg=y
+			152 p publish ok msg=y
+			153 st receive ok msg=y ack=y1 attempt=1
+			154 st ack invoke ack=y1
+			155 x fault invoke
+			156 p publish invoke msg=x
+			157 p publish unknown msg=x
+			159 x fault ok` + get("160", "7", "extend") + `
+			161 st stream ok
+			162 st2 stream invoke
+			163 st2 receive ok msg=a ack=b7 attempt=7
+			164 st2 ack invoke ack=b7
+			170 p publish invoke msg=z
+			171 p publish ok msg=z
+			172 st2 receive ok msg=z ack=z1 attempt=1
+			173 st2 ack invoke ack=z1`, nil},
+	})
 	crash := `
 		1000 x fault invoke
 		1001 st stream fail
