@@ -175,7 +175,8 @@ func TestJudgeIsFastEnoughForLongRuns(t *testing.T) {
 	if !report.OK() {
 		t.Errorf("a clean run is judged %+v %+v", report.Voids, report.Violations[:min(3, len(report.Violations))])
 	}
-	if took := time.Since(begin); took > 30*time.Second {
+	// It takes seconds; what looks at every pair of events takes hours, on any machine.
+	if took := time.Since(begin); took > 5*time.Minute {
 		t.Errorf("judging %d events took %v, want seconds", len(events), took)
 	}
 }
