@@ -142,14 +142,6 @@ func (d *delivery) released(slackNS int64) int64 {
 	return end
 }
 
-// first is the first receipt of the message in the subscription.
-func (d *delivery) first() *delivery {
-	for d.previous != nil {
-		d = d.previous
-	}
-	return d
-}
-
 // ackedEver is when an acknowledgement of the message was first sent for this delivery or an earlier one.
 func (d *delivery) ackedEver() int64 {
 	first := int64(forever)

@@ -24,8 +24,8 @@ func (s *subscription) exactlyOnce(from, to int64) bool {
 	return true
 }
 
-// judgeOnce asks of exactly-once subscriptions that a confirmed acknowledgement is final whatever happened meanwhile, and that it was not
-// given for an ack id that a later delivery had replaced. That leases do not overlap is the rule "early".
+// judgeOnce asks of exactly-once subscriptions that a confirmed acknowledgement is final whatever happened meanwhile, that there is one for a
+// message, and that it was not given for an ack id that a later delivery had replaced. That leases do not overlap is the rule "early".
 func judgeOnce(h *History, o Options) []Violation {
 	var found []Violation
 	for _, s := range h.subscriptions {
@@ -33,8 +33,8 @@ func judgeOnce(h *History, o Options) []Violation {
 			if d.ackedOK == forever || !s.exactlyOnce(d.ackAt, d.ackedOK) {
 				continue
 			}
-			if d.next != nil && d.next.at+o.Slack.Nanoseconds() < d.ackAt {
-				found = append(found, violation("acknowledgement with an ack id that a later delivery replaced was confirmed", d.Event, d.next.Event))
+			if later := h.replaced(d, o.Slack.Nanoseconds()); later != nil {
+				found = append(found, violation("acknowledgement with an ack id that a later delivery replaced was confirmed", d.Event, later.Event))
 			}
 			for again := d.next; again != nil; again = again.next {
 				if again.at > d.ackedOK && !s.seekWithin(d.at, again.at, o.Slack.Nanoseconds()) && !h.latecomer(again, d, o.Slack.Nanoseconds()) {
@@ -45,4 +45,16 @@ func judgeOnce(h *History, o Options) []Violation {
 		}
 	}
 	return found
+}
+
+// replaced is a delivery of the same message that made the ack id of d void before it was used; nil when there is none. What somebody else
+// received soon after d may have been sent before it, and is that if d's is the ack id that counts: then its own must not count as well.
+func (h *History) replaced(d *delivery, slack int64) *delivery {
+	for later := d.next; later != nil && later.at+slack < d.ackAt; later = later.next {
+		if later.ackedOK != forever || !h.latecomer(later, d, slack) {
+			return later
+		}
+		h.excuse("exactly once: sent before what another stream got first", 1)
+	}
+	return nil
 }

@@ -1,6 +1,9 @@
 package check
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // Bugs of a broker that keeps the order of keys, each next to what it must not be mixed up with.
 
@@ -66,6 +69,25 @@ func TestOneKeyOnTwoStreams(t *testing.T) {
 		{"received in another order, as the first was closed", first + `
 			60 st stream fail` + gets("55", "s2", "a2") + gets("56", "s2", "b2") + gets("57", "s2", "c2") + gets("58", "st", "c1") +
 			acks("90", "s2", "a2", "b2", "c2"), nil},
+	})
+}
+
+func TestAckIDsOfAKeyThatIsTakenBack(t *testing.T) {
+	// The key goes to s2, is given back, and goes to st; what st got comes first.
+	both := `
+		0 admin subscribe ok ordered once
+		5 st stream invoke
+		5 s2 stream invoke
+		10 p publish invoke msg=a key=k
+		20 p publish ok msg=a
+		21 p publish invoke msg=b key=k
+		22 p publish ok msg=b` + gets("50", "s2", "a1") + "\n51 s2 nack invoke ack=a1" + gets("52", "st", "a2") + gets("53", "st", "b2") + gets("54", "s2", "b1")
+	firstOK := "\n5100 st ack invoke ack=a2\n5110 st ack ok ack=a2"
+	judgeAll(t, []verdict{
+		{"the newest counts", both + firstOK + "\n5120 st ack invoke ack=b2\n5130 st ack ok ack=b2\n5140 s2 ack invoke ack=b1\n5150 s2 ack fail ack=b1", nil},
+		{"both count", both + firstOK + "\n5120 st ack invoke ack=b2\n5130 st ack ok ack=b2\n5140 s2 ack invoke ack=b1\n5150 s2 ack ok ack=b1", []string{"exactly once"}},
+		{"the one that came long after does not replace it", strings.ReplaceAll(both, "\n54 s2", "\n3054 s2") + firstOK +
+			"\n5120 st ack invoke ack=b2\n5130 st ack ok ack=b2", []string{"early", "exactly once"}},
 	})
 }
 
