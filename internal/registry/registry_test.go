@@ -204,7 +204,7 @@ func TestRefusals(t *testing.T) {
 		{create(parent, "order", avro(one)), codes.AlreadyExists, "Resource already exists in the project (resource=order)."},
 		{create(parent, "new", nil), codes.InvalidArgument, "Invalid schema type"},
 		{create(parent, "new", avro("{}")), codes.InvalidArgument,
-			`Invalid schema definition: Could not parse schema: an object that describes a type needs a type that is a name: "<nil>".`},
+			`Invalid schema definition: Could not parse schema: an object that describes a type lacks its type.`},
 		{commit(name+"@"+first.RevisionId, avro(one)), codes.InvalidArgument, bad(name + "@" + first.RevisionId)},
 		{commit(parent+"/schemas/none", avro(one)), codes.NotFound, absent},
 		{commit(name, nil), codes.InvalidArgument, "Invalid schema type"},
