@@ -18,7 +18,7 @@ func TestExactlyOnce(t *testing.T) {
 		plans := []plan{
 			{name: "projects/two/subscriptions/once-late", topic: stamps, config: check.Config{ExactlyOnce: true}, streams: 2, pullers: 1, late: true, replay: stale},
 			{name: "projects/two/subscriptions/once-ordered", topic: parcels, config: check.Config{ExactlyOnce: true, Ordered: true}, streams: 2,
-				replay: newStaleIDs(l.random("stale-ordered"), true)},
+				limits: check.Limits{Messages: *onceOutstanding}, replay: newStaleIDs(l.random("stale-ordered"), true)},
 		}
 		l.create([]string{stamps, parcels}, plans)
 		l.read(plans)
