@@ -106,6 +106,7 @@ func (s *Server) serveCalls(ctx, broken context.Context, listener net.Listener, 
 		front.ServeReset(store.Reset)
 	}
 	front.Open()
+	defer keepHeadroom()()
 	ended := make(chan error, 1)
 	go func() { ended <- calls.Serve(listener) }()
 	s.health.set(phaseReady)
