@@ -44,6 +44,9 @@ func wrongAttempt(h *History, d *delivery, o Options) string {
 		return fmt.Sprintf("delivery attempt %d is not within 1 and %d", d.Attempt, most+1)
 	case d.previous == nil || d.sub.seekWithin(d.previous.at, d.at, o.Slack.Nanoseconds()):
 		return ""
+	case d.Attempt == d.previous.Attempt-1 && d.Process != d.previous.Process && d.at <= d.previous.at+o.Slack.Nanoseconds() && h.brokenWithin(d.sub, d.previous.at, d.at, o) > 0:
+		h.excuse("attempts: received on two streams in another order than sent", 1) // the one that was sent first broke
+		return ""
 	case d.Attempt < d.previous.Attempt && !h.faultWithin(d.previous.at, min(d.at, d.previous.at+o.Slack.Nanoseconds())),
 		d.Attempt > d.previous.Attempt+1 && d.Attempt > d.previous.Attempt+1+h.brokenWithin(d.sub, d.previous.at, d.at, o):
 		return "delivery attempts do not follow each other"

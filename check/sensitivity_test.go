@@ -128,6 +128,15 @@ func TestAttemptsThatNobodySaw(t *testing.T) {
 			105 other stream invoke
 			106 other stream ok` + get("110", "3", "ack"), []string{"attempts"}},
 	})
+	reversed := begin + `
+		90 s2 stream invoke
+		100 s2 receive ok msg=a ack=b2 attempt=2
+		101 st receive ok msg=a ack=b1 attempt=1
+		150 s2 ack invoke ack=b2`
+	judgeAll(t, []verdict{
+		{"received in another order, as the first stream was closed", reversed + "\n102 st stream fail", []string{"early"}}, // no fault is near
+		{"counted backwards", reversed, []string{"early", "attempts"}},
+	})
 	five := begin + get("100", "1", "nack") + get("110", "2", "nack") + get("120", "3", "nack") + get("130", "4", "nack") + get("140", "5", "nack")
 	judgeAll(t, []verdict{
 		{"one more than there are", five + get("150", "6", "ack"), nil},
