@@ -6,7 +6,8 @@ import (
 )
 
 // judgeFlow asks that nothing arrives on a stream that is at one of its limits already. One message may pass the limit in bytes: it is
-// sent while there is room, however large it is.
+// sent while there is room, however large it is. A message that was acknowledged does not count, though it was by an ack id of an earlier
+// delivery to somebody else, of which the stream's client knows nothing: unless delivery is exactly once, such an ack id still holds.
 func judgeFlow(h *History, o Options) []Violation {
 	var found []Violation
 	for _, s := range h.streams {
@@ -19,7 +20,7 @@ func judgeFlow(h *History, o Options) []Violation {
 				load.Bytes -= gone.bytes
 			}
 			if s.full(load) {
-				load = ends.forgive(load, d.at, o.Slack.Nanoseconds())
+				load = h.forgive(&ends, load, d.at, o.Slack.Nanoseconds())
 			}
 			if s.full(load) {
 				reason := fmt.Sprintf("message arrived while the stream held %d messages of %d bytes", load.Messages, load.Bytes)
@@ -42,20 +43,24 @@ type heldEnd struct {
 // endHeap has the earliest end first.
 type endHeap []heldEnd
 
-// forgive takes out, and off the load, what the broker has taken back with an earlier message of its key. It is asked only when a limit
-// seems to be passed: it looks at many deliveries.
-func (h *endHeap) forgive(load Limits, now, slack int64) Limits {
-	kept := (*h)[:0]
-	for _, e := range *h {
-		if keyReleased(e.of, now, slack) {
+// forgive takes out, and off the load, what the broker has taken back with an earlier message of its key, and what was acknowledged by an
+// older ack id. It is asked only when a limit seems to be passed: it looks at many deliveries.
+func (h *History) forgive(ends *endHeap, load Limits, now, slack int64) Limits {
+	kept := (*ends)[:0]
+	for _, e := range *ends {
+		settled := !e.of.sub.config.ExactlyOnce && e.of.ackedEver() < now
+		if settled {
+			h.excuse("flow control: acknowledged by an older ack id", 1)
+		}
+		if settled || keyReleased(e.of, now, slack) {
 			load.Messages--
 			load.Bytes -= e.bytes
 			continue
 		}
 		kept = append(kept, e)
 	}
-	*h = kept
-	heap.Init(h)
+	*ends = kept
+	heap.Init(ends)
 	return load
 }
 

@@ -58,6 +58,13 @@ func TestDeadlines(t *testing.T) {
 
 func TestFlowControl(t *testing.T) {
 	two := publishA + publishB
+	late := two + openStream + receiveA // the acknowledgement and the end of the stream come at the same time
+	full := `
+		5 s2 stream invoke messages=1
+		95 s2 receive ok msg=a ack=a2
+		100 s2 receive ok msg=b ack=b1
+		120 s2 ack invoke ack=a2
+		120 s2 ack invoke ack=b1`
 	judgeAll(t, []verdict{
 		{"at the limit", two + `
 			5 st stream invoke messages=1` + receiveA + ackA + `
@@ -67,6 +74,10 @@ func TestFlowControl(t *testing.T) {
 			5 st stream invoke messages=1` + receiveA + `
 			52 st receive ok msg=b ack=b1` + ackA + `
 			90 st ack invoke ack=b1`, []string{"flow control"}},
+		{"an ack id of before makes room", late + "\n70 st ack invoke ack=a1\n90 st stream fail" + full, nil},
+		{"nobody acknowledged before", late + "\n90 st stream fail" + full, []string{"flow control"}},
+		{"acknowledged before, too late", late + "\n90 st stream fail" + full + "\n130 st ack invoke ack=a1", []string{"flow control"}},
+		{"an ack id of before, which holds no longer", "\n0 admin subscribe ok once" + late + "\n70 st ack invoke ack=a1\n90 st stream fail" + full, []string{"flow control"}},
 		{"a nack makes room", two + `
 			5 st stream invoke messages=1` + receiveA + `
 			55 st nack invoke ack=a1
