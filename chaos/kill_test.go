@@ -62,6 +62,9 @@ func underLoad(t *testing.T, cycles int, end func(context.Context, *process.Brok
 	l.judge(tolerance(cycles))
 }
 
+// logShownMax is how much of the output of a broker that shows no defect is of interest.
+const logShownMax = 2 << 10
+
 // newBroker prepares a broker on a fresh data directory; its output is shown when the test fails.
 func newBroker(t *testing.T, args ...string) *process.Broker {
 	t.Helper()
@@ -81,7 +84,11 @@ func newBroker(t *testing.T, args ...string) *process.Broker {
 			t.Errorf("the broker has a defect: %s", alarm)
 		}
 		if t.Failed() {
-			t.Logf("the broker's last output:\n%s", log)
+			output := log.String()
+			if log.Alarm() == "" { // what the test itself found says more
+				output = output[max(0, len(output)-logShownMax):]
+			}
+			t.Logf("the broker's last output:\n%s", output)
 		}
 	})
 	return b

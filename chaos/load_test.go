@@ -237,7 +237,7 @@ func (l *load) judge(o check.Options) []check.Event {
 	if report.OK() {
 		return events
 	}
-	l.t.Errorf("%d violations, %d reasons why the run proves nothing", len(report.Violations), len(report.Voids))
+	l.t.Errorf("%d violations, %d reasons why the run proves nothing; broken rules: %s", len(report.Violations), len(report.Voids), report.Broken())
 	if *historyFlag == "" {
 		kept := filepath.Join(os.TempDir(), fmt.Sprintf("posthaste-history-%d.jsonl", l.seed))
 		if err := os.Rename(l.file.Name(), kept); err != nil {

@@ -118,6 +118,19 @@ type Report struct {
 // OK says that the run proves what it set out to prove.
 func (r *Report) OK() bool { return len(r.Violations) == 0 && len(r.Voids) == 0 }
 
+// Broken names the rules that were broken, with the first reason of each.
+func (r *Report) Broken() string {
+	var reasons []string
+	last := ""
+	for _, v := range slices.Concat(r.Voids, r.Violations) {
+		if v.Rule != last {
+			last = v.Rule
+			reasons = append(reasons, v.Rule+": "+v.Reason)
+		}
+	}
+	return strings.Join(reasons, "; ")
+}
+
 // Judge applies every rule.
 func Judge(h *History, o Options) *Report {
 	o = o.withDefaults()
