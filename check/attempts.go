@@ -44,14 +44,23 @@ func wrongAttempt(h *History, d *delivery, o Options) string {
 		return fmt.Sprintf("delivery attempt %d is not within 1 and %d", d.Attempt, most+1)
 	case d.previous == nil || d.sub.seekWithin(d.previous.at, d.at, o.Slack.Nanoseconds()):
 		return ""
-	case d.Attempt == d.previous.Attempt-1 && d.Process != d.previous.Process && d.at <= d.previous.at+o.Slack.Nanoseconds() && h.brokenWithin(d.sub, d.previous.at, d.at, o) > 0:
-		h.excuse("attempts: received on two streams in another order than sent", 1) // the one that was sent first broke
-		return ""
-	case d.Attempt < d.previous.Attempt && !h.faultWithin(d.previous.at, min(d.at, d.previous.at+o.Slack.Nanoseconds())),
+	case d.Attempt < d.previous.Attempt && !h.faultWithin(d.previous.at, min(d.at, d.previous.at+o.Slack.Nanoseconds())) && !h.sentBefore(d, o),
 		d.Attempt > d.previous.Attempt+1 && d.Attempt > d.previous.Attempt+1+h.brokenWithin(d.sub, d.previous.at, d.at, o):
 		return "delivery attempts do not follow each other"
 	}
 	return ""
+}
+
+// sentBefore says whether a delivery was rather sent before the one of its message that was received before it: its stream broke, so that the
+// message went to another, which was faster.
+func (h *History) sentBefore(d *delivery, o Options) bool {
+	slack := o.Slack.Nanoseconds()
+	reversed := d.Attempt == d.previous.Attempt-1 && d.Process != d.previous.Process && d.at <= d.previous.at+slack &&
+		d.stream != nil && d.stream.broke && d.stream.end <= d.at+slack
+	if reversed {
+		h.excuse("attempts: received on two streams in another order than sent", 1)
+	}
+	return reversed
 }
 
 // brokenWithin is how many streams of a subscription may have broken in [from, to], as the broker sees it.

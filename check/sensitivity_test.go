@@ -136,6 +136,7 @@ func TestAttemptsThatNobodySaw(t *testing.T) {
 	judgeAll(t, []verdict{
 		{"received in another order, as the first stream was closed", reversed + "\n102 st stream fail", []string{"early"}}, // no fault is near
 		{"counted backwards", reversed, []string{"early", "attempts"}},
+		{"counted backwards, as the other stream was closed", reversed + "\n102 s2 stream fail", []string{"attempts"}},
 	})
 	five := begin + get("100", "1", "nack") + get("110", "2", "nack") + get("120", "3", "nack") + get("130", "4", "nack") + get("140", "5", "nack")
 	judgeAll(t, []verdict{
