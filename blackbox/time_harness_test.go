@@ -37,11 +37,6 @@ func ages(t *testing.T, args ...string) *aging {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := clock.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	b.Clock = clock
 	start(t, b)
 	s := connect(t, b.Addr, b)

@@ -43,11 +43,6 @@ func TestClockUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := clock.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	b.Clock = clock
 	ready(t, b)
 	l := newLoad(t, b.Addr, s)

@@ -24,6 +24,7 @@ func TestKillUnderLoad(t *testing.T) {
 }
 
 func TestStopUnderLoad(t *testing.T) {
+	t.Parallel()
 	underLoad(t, max(2, *cyclesFlag/10), func(ctx context.Context, b *process.Broker) error { return b.Stop(ctx) })
 }
 

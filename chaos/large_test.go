@@ -12,7 +12,6 @@ import (
 	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -56,7 +55,7 @@ func TestLargePublishesAtOnce(t *testing.T) {
 	b.Env = []string{fmt.Sprintf("GOMEMLIMIT=%dMiB", *memoryLimit*7/8)}
 	ready(t, b)
 	group := confine(t, b)
-	r := &largeRun{large: largeDial(t, b.Addr), ordinary: largeDial(t, b.Addr), accepted: map[string]bool{}}
+	r := &largeRun{large: dial(t, b.Addr), ordinary: dial(t, b.Addr), accepted: map[string]bool{}}
 	topics, subscriptions := pb.NewPublisherClient(r.ordinary), pb.NewSubscriberClient(r.ordinary)
 	for _, topic := range []string{topicOf(largeName), largeOrdinary} {
 		if _, err := topics.CreateTopic(t.Context(), &pb.Topic{Name: topic}); err != nil {
@@ -95,16 +94,6 @@ const largeWrite = 10 * time.Millisecond
 // largeSlowed is how many times as long an ordinary publish takes beside large ones.
 func largeSlowed(without, with time.Duration) float64 {
 	return float64(with) / float64(max(without, largeWrite))
-}
-
-func largeDial(t *testing.T, addr string) *grpc.ClientConn {
-	t.Helper()
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() }) // the test is over: nobody cares how its connection ends
-	return conn
 }
 
 // window publishes ordinary messages for a while, beside so many large ones at a time, and gives the 99th percentile of what they took.

@@ -95,11 +95,7 @@ func newLoad(t *testing.T, addr string, seed uint64) *load {
 	// Clients must be back soon after the broker is, or most of a short cycle would pass in silence.
 	quick := grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, Jitter: 0.2, MaxDelay: 200 * time.Millisecond},
 		MinConnectTimeout: time.Second}
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(quick),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := dial(t, addr, grpc.WithConnectParams(quick))
 	name := *historyFlag
 	if name == "" {
 		name = filepath.Join(t.TempDir(), "history.jsonl")
@@ -116,10 +112,21 @@ func newLoad(t *testing.T, addr string, seed uint64) *load {
 		l.stopRead()
 		l.publishers.Wait()
 		l.readers.Wait()
-		_ = conn.Close() // the run is over
 		_ = file.Close() // judge has read it already
 	})
 	return l
+}
+
+// dial connects to a broker until the test ends, for messages of any size.
+func dial(t *testing.T, addr string, options ...grpc.DialOption) *grpc.ClientConn {
+	t.Helper()
+	options = append(options, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
+	conn, err := grpc.NewClient(addr, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() }) // the test is over: nobody cares how its connection ends
+	return conn
 }
 
 // create makes the resources.

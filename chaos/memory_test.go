@@ -15,9 +15,7 @@ import (
 	"time"
 
 	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"github.com/posthaste-io/posthaste/chaos/process"
@@ -52,11 +50,7 @@ func TestMemoryPressure(t *testing.T) {
 	b.Env = []string{fmt.Sprintf("GOMEMLIMIT=%dMiB", *memoryLimit*7/8)}
 	ready(t, b)
 	group := confine(t, b)
-	conn, err := grpc.NewClient(b.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() }) // the test is over: nobody cares how its connection ends
+	conn := dial(t, b.Addr)
 	r := &memoryRun{PublisherClient: pb.NewPublisherClient(conn), SubscriberClient: pb.NewSubscriberClient(conn), broker: b}
 	for _, name := range []string{memoryWaiting, memoryOut, memoryHuge} {
 		if _, err := r.CreateTopic(t.Context(), &pb.Topic{Name: topicOf(name)}); err != nil {

@@ -36,6 +36,7 @@ func poisonous(payload string) bool { return strings.HasSuffix(payload, "0-0") }
 // TestPoisonBecomesDeadLetters kills the broker while subscribers nack one message in a hundred, or are brought down by it. In the end
 // exactly these messages are in the dead letter topics, each once, and all others were handled.
 func TestPoisonBecomesDeadLetters(t *testing.T) {
+	t.Parallel()
 	s := seed(t)
 	b := newBroker(t)
 	ready(t, b)

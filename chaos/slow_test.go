@@ -11,7 +11,6 @@ import (
 	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 )
 
@@ -38,11 +37,7 @@ type slowRun struct {
 func TestSlowConsumer(t *testing.T) {
 	b := newBroker(t)
 	ready(t, b)
-	conn, err := grpc.NewClient(b.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() }) // the test is over: nobody cares how its connection ends
+	conn := dial(t, b.Addr)
 	r := &slowRun{PublisherClient: pb.NewPublisherClient(conn), SubscriberClient: pb.NewSubscriberClient(conn)}
 	if _, err := r.CreateTopic(t.Context(), &pb.Topic{Name: slowTopic}); err != nil {
 		t.Fatal(err)

@@ -27,11 +27,6 @@ func TestStalledDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := disk.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	b.Disk = disk
 	ready(t, b)
 	l := newLoad(t, b.Addr, s)

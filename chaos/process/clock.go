@@ -7,7 +7,7 @@ import (
 )
 
 // Clock is the time of a broker, as a test that cannot wait for days wants it to be: ahead of the machine's by as much as the test says.
-// It goes on over restarts. It is safe for concurrent use until it is closed.
+// It goes on over restarts. It is safe for concurrent use.
 type Clock struct {
 	shared
 	page *clockPage
@@ -16,7 +16,7 @@ type Clock struct {
 // clockPage is the memory that a test and its broker share; testdata/movable.go has its twin.
 type clockPage struct{ passed, jumped atomic.Int64 }
 
-// NewClock makes a clock that shows the machine's time, on a file in the directory.
+// NewClock makes a clock that shows the machine's time, on a file in the directory, which must stay as long as a broker uses it.
 func NewClock(dir string) (*Clock, error) {
 	memory, err := share(dir, unsafe.Sizeof(clockPage{}))
 	if err != nil {

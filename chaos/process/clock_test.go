@@ -26,7 +26,4 @@ func TestAClockIsAheadByWhatPassedAndWhatItWasSetBy(t *testing.T) {
 			t.Errorf("ahead by %v, want %v", ahead, step.want)
 		}
 	}
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
 }

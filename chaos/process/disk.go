@@ -6,13 +6,13 @@ import (
 	"unsafe"
 )
 
-// Disk is a broker's disk, which a test makes slow. It is safe for concurrent use until it is closed.
+// Disk is a broker's disk, which a test makes slow. It is safe for concurrent use.
 type Disk struct {
 	shared
 	stall *atomic.Int64
 }
 
-// NewDisk makes a disk that is as fast as the machine's, on a file in the directory.
+// NewDisk makes a disk that is as fast as the machine's, on a file in the directory, which must stay as long as a broker uses it.
 func NewDisk(dir string) (*Disk, error) {
 	memory, err := share(dir, unsafe.Sizeof(atomic.Int64{}))
 	if err != nil {

@@ -85,7 +85,7 @@ func sourceTree() (string, error) {
 	return filepath.Join(filepath.Dir(here), "..", ".."), nil
 }
 
-// shared is memory that a test has in common with its broker: a file that both map.
+// shared is memory that a test has in common with its broker: a file that both map, each until its process ends.
 type shared struct {
 	name string
 	data []byte
@@ -106,6 +106,3 @@ func share(dir string, size uintptr) (shared, error) {
 	}
 	return shared{file.Name(), data}, nil
 }
-
-// Close gives the memory back, which must not be used any more. A broker that runs on keeps it.
-func (s *shared) Close() error { return errors.Join(syscall.Munmap(s.data), os.Remove(s.name)) }

@@ -32,7 +32,7 @@ type snapshot struct {
 // due says whether the snapshot's time has come. The caller holds Broker.mu.
 func (b *Broker) due(s *snapshot) bool {
 	mono, wall := b.clock.Both()
-	return s.expire <= wall && b.calendar.Over(mono, wall, s.given, s.expire)
+	return b.calendar.Over(mono, wall, s.given, s.expire)
 }
 
 // config is the snapshot as a client sees it. The caller holds Broker.mu.
