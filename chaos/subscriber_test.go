@@ -71,6 +71,7 @@ func (s *subscriber) runStream(process string) {
 	life, abrupt, end := s.lifetime()
 	defer end()
 	leave := func() {
+		s.history.Record(check.Event{Process: process, Op: check.OpClose, Phase: check.PhaseInvoke, Subscription: s.plan.name})
 		if abrupt && s.reading.Err() == nil {
 			cancel()
 		}

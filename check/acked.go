@@ -42,7 +42,7 @@ func ackEffect(h *History, d *delivery, o Options) (effect int64, reason string)
 	held := func(sent, until int64) bool {
 		end, sure := d.leaseEnd(slack)
 		return sure && sent+slack < end && sent < d.nacked && (d.next == nil || d.next.at > sent) &&
-			(d.stream == nil || d.stream.end > until) && !h.faultWithin(d.at, until)
+			(d.stream == nil || min(d.stream.closed, d.stream.end) > until) && !h.faultWithin(d.at, until)
 	}
 	if d.ackedOK != forever && held(d.ackAt, d.ackedOK) {
 		return d.ackedOK, "message came again after a confirmed acknowledgement"

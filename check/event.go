@@ -24,6 +24,9 @@ const (
 	// OpStream is the life of a subscriber's stream, named by Process: invoke when it opens (with Subscription and Limits), ok when the
 	// subscriber ended it in an orderly way after its last acknowledgement was taken, fail when it broke or was cut.
 	OpStream Op = "stream"
+	// OpClose, with the phase invoke, is when the subscriber asked for the end of its stream: the broker may have ended it at any time from
+	// then on.
+	OpClose Op = "close"
 	// OpReceive is a delivery; it has the phase ok only. Process names the stream, or the puller.
 	OpReceive Op = "receive"
 	// OpAck, OpNack and OpExtend settle or change the lease of AckID. Sent on a stream they have an invoke event only, unless the broker

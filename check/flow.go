@@ -48,7 +48,7 @@ type endHeap []heldEnd
 func (h *History) forgive(ends *endHeap, load Limits, now, slack int64) Limits {
 	kept := (*ends)[:0]
 	for _, e := range *ends {
-		settled := !e.of.sub.config.ExactlyOnce && e.of.ackedEver() < now
+		settled := e.of.ackedEver() < now && !e.of.sub.exactlyOnce(e.of.at, now)
 		if settled {
 			h.excuse("flow control: acknowledged by an older ack id", 1)
 		}

@@ -156,7 +156,8 @@ type stream struct {
 	*Event
 	sub        string
 	begin, end int64
-	broke      bool // it did not end in an orderly way
+	closed     int64 // its subscriber asked for its end, which the broker may have seen long before the subscriber did
+	broke      bool  // it did not end in an orderly way
 	limits     Limits
 	deliveries []*delivery
 }
@@ -223,6 +224,8 @@ func (b *builder) add(e *Event) string {
 		return b.addPublish(e)
 	case OpStream:
 		return b.addStream(e)
+	case OpClose:
+		return b.addClose(e)
 	case OpReceive:
 		return b.addReceive(e)
 	case OpAck, OpNack, OpExtend:
@@ -282,13 +285,22 @@ func (b *builder) addPublish(e *Event) string {
 	return ""
 }
 
+func (b *builder) addClose(e *Event) string {
+	s := b.h.streams[e.Process]
+	if s == nil {
+		return "close of a stream that was never opened"
+	}
+	s.closed = min(s.closed, e.TimeNS)
+	return ""
+}
+
 func (b *builder) addStream(e *Event) string {
 	s := b.h.streams[e.Process]
 	if e.Phase == PhaseInvoke {
 		if s != nil {
 			return "stream was opened twice"
 		}
-		s = &stream{Event: e, sub: e.Subscription, begin: e.TimeNS, end: forever}
+		s = &stream{Event: e, sub: e.Subscription, begin: e.TimeNS, end: forever, closed: forever}
 		if e.Limits != nil {
 			s.limits = *e.Limits
 		}

@@ -163,6 +163,13 @@ func TestNoRedeliveryAfterAck(t *testing.T) {
 	again := `
 		5000 st receive ok msg=a ack=a2
 		5010 st ack invoke ack=a2`
+	closedAt := func(ms string) string {
+		return ackA + "\n" + ms + ` st close invoke
+			72 st stream ok
+			5 s2 stream invoke
+			73 s2 receive ok msg=a ack=a2
+			90 s2 ack invoke ack=a2`
+	}
 	judgeAll(t, []verdict{
 		{"after a confirmed acknowledgement", publishA + openStream + receiveA + ackA + again, []string{"acked"}},
 		{"after a confirmed acknowledgement and a crash", publishA + openStream + receiveA + ackA + `
@@ -178,6 +185,8 @@ func TestNoRedeliveryAfterAck(t *testing.T) {
 			450 s2 ack invoke ack=c1
 			5000 s2 receive ok msg=a ack=a2
 			5010 s2 ack invoke ack=a2`, []string{"acked"}},
+		{"sent before an acknowledgement that the end of the stream overtook", publishA + openStream + receiveA + closedAt("62"), nil},
+		{"after an acknowledgement that came before the end of the stream", publishA + openStream + receiveA + closedAt("71"), []string{"acked"}},
 		{"long after an acknowledgement on the stream", publishA + openStream + receiveA + `
 			60 st ack invoke ack=a1` + again, []string{"acked"}},
 		{"acknowledgement on the stream overtaken", publishA + openStream + receiveA + `
