@@ -1,6 +1,9 @@
 package check
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // judgeAttempts looks at delivery attempts and dead letters. Attempts are reported with a dead letter policy only; they start at 1 and grow
 // by at most one with each delivery, and by one more for each stream of the subscription that broke meanwhile: what was delivered on it, a
@@ -9,29 +12,50 @@ import "fmt"
 func judgeAttempts(h *History, o Options) []Violation {
 	var found []Violation
 	for _, s := range h.subscriptions {
-		for _, d := range s.deliveries {
-			if reason := wrongAttempt(h, d, o); reason != "" {
-				found = append(found, violation(reason, previousEvent(d), d.Event))
+		for _, first := range s.deliveries {
+			if first.previous != nil {
+				continue
 			}
-		}
-		for _, got := range s.messages {
-			if reason := wrongDeadLetter(h, s, got, o); reason != "" {
-				found = append(found, violation(reason, got[len(got)-1].Event))
+			sent := h.inOrderOfSending(s.messages[first.Payload], o.Slack.Nanoseconds())
+			var previous *delivery
+			for _, d := range sent {
+				if reason := wrongAttempt(h, previous, d, o); reason != "" {
+					v := violation(reason, d.Event)
+					if previous != nil {
+						v = violation(reason, previous.Event, d.Event)
+					}
+					found = append(found, v)
+				}
+				previous = d
+			}
+			if reason := wrongDeadLetter(h, s, sent, o); reason != "" {
+				found = append(found, violation(reason, previous.Event))
 			}
 		}
 	}
 	return found
 }
 
-func previousEvent(d *delivery) *Event {
-	if d.previous == nil {
-		return nil
+// inOrderOfSending puts a message's deliveries, which are in the order of receipt, into that of sending where it must have been another: what
+// a stream got that broke then went to others at once, who may have been faster, and its attempt is the lower.
+func (h *History) inOrderOfSending(got []*delivery, slack int64) []*delivery {
+	sent := make([]*delivery, 0, len(got))
+	for _, d := range got {
+		at := len(sent)
+		if s := d.stream; s != nil && s.broke && s.end <= d.at+slack {
+			for ; at > 0 && sent[at-1].Attempt > d.Attempt && sent[at-1].Process != d.Process && sent[at-1].at+slack >= d.at; at-- {
+			}
+		}
+		if at < len(sent) {
+			h.excuse("attempts: received on two streams in another order than sent", 1)
+		}
+		sent = slices.Insert(sent, at, d)
 	}
-	return d.previous.Event
+	return sent
 }
 
-// wrongAttempt says what is wrong with the attempt number of a delivery, if anything.
-func wrongAttempt(h *History, d *delivery, o Options) string {
+// wrongAttempt says what is wrong with the attempt number of a delivery, if anything. The previous one of its message is nil for the first.
+func wrongAttempt(h *History, previous, d *delivery, o Options) string {
 	most := d.sub.config.AttemptsMax
 	switch {
 	case most == 0 && d.Attempt != 0:
@@ -40,27 +64,15 @@ func wrongAttempt(h *History, d *delivery, o Options) string {
 		return ""
 	case d.Attempt < 1:
 		return fmt.Sprintf("delivery attempt %d", d.Attempt)
-	case d.Attempt > most+1 && (d.previous == nil || d.Attempt > d.previous.Attempt && !h.faultWithin(d.previous.at, d.at)):
+	case d.Attempt > most+1 && (previous == nil || d.Attempt > previous.Attempt && !h.faultWithin(previous.at, d.at)):
 		return fmt.Sprintf("delivery attempt %d is not within 1 and %d", d.Attempt, most+1)
-	case d.previous == nil || d.sub.seekWithin(d.previous.at, d.at, o.Slack.Nanoseconds()):
+	case previous == nil || d.sub.seekWithin(previous.at, d.at, o.Slack.Nanoseconds()):
 		return ""
-	case d.Attempt < d.previous.Attempt && !h.faultWithin(d.previous.at, min(d.at, d.previous.at+o.Slack.Nanoseconds())) && !h.sentBefore(d, o),
-		d.Attempt > d.previous.Attempt+1 && d.Attempt > d.previous.Attempt+1+h.brokenWithin(d.sub, d.previous.at, d.at, o):
+	case d.Attempt < previous.Attempt && !h.faultWithin(previous.at, min(d.at, previous.at+o.Slack.Nanoseconds())),
+		d.Attempt > previous.Attempt+1 && d.Attempt > previous.Attempt+1+h.brokenWithin(d.sub, previous.at, d.at, o):
 		return "delivery attempts do not follow each other"
 	}
 	return ""
-}
-
-// sentBefore says whether a delivery was rather sent before the one of its message that was received before it: its stream broke, so that the
-// message went to another, which was faster.
-func (h *History) sentBefore(d *delivery, o Options) bool {
-	slack := o.Slack.Nanoseconds()
-	reversed := d.Attempt == d.previous.Attempt-1 && d.Process != d.previous.Process && d.at <= d.previous.at+slack &&
-		d.stream != nil && d.stream.broke && d.stream.end <= d.at+slack
-	if reversed {
-		h.excuse("attempts: received on two streams in another order than sent", 1)
-	}
-	return reversed
 }
 
 // brokenWithin is how many streams of a subscription may have broken in [from, to], as the broker sees it.
@@ -75,15 +87,15 @@ func (h *History) brokenWithin(s *subscription, from, to int64, o Options) int {
 	return broken
 }
 
-// wrongDeadLetter compares what a message went through in a subscription with whether it is a dead letter.
-func wrongDeadLetter(h *History, s *subscription, got []*delivery, o Options) string {
-	if s.config.AttemptsMax == 0 || got[0].pub == nil {
+// wrongDeadLetter compares what a message went through in a subscription, in the order of sending, with whether it is a dead letter.
+func wrongDeadLetter(h *History, s *subscription, sent []*delivery, o Options) string {
+	if s.config.AttemptsMax == 0 || sent[0].pub == nil {
 		return ""
 	}
 	arrived := int64(forever)
 	for _, letters := range h.subscriptions {
 		if letters.topic == s.config.DeadLetterTopic && letters.topic != s.topic {
-			for _, d := range letters.messages[got[0].Payload] {
+			for _, d := range letters.messages[sent[0].Payload] {
 				arrived = min(arrived, d.at)
 			}
 		}
@@ -91,7 +103,7 @@ func wrongDeadLetter(h *History, s *subscription, got []*delivery, o Options) st
 	if arrived == forever {
 		return ""
 	}
-	last := got[len(got)-1]
+	last := sent[len(sent)-1]
 	switch {
 	case last.Attempt < s.config.AttemptsMax && last.Attempt+h.brokenWithin(s, last.at, arrived, o) < s.config.AttemptsMax:
 		return fmt.Sprintf("message became a dead letter after attempt %d of %d", last.Attempt, s.config.AttemptsMax)
