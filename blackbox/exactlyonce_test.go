@@ -3,6 +3,7 @@ package blackbox
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"testing"
 
 	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
@@ -95,4 +96,37 @@ func TestWithExactlyOnceAndOrderAcksKeepTheOrder(t *testing.T) {
 	wantFailures(t, err, map[string]string{got[1].AckId: "TRANSIENT_FAILURE_UNORDERED_ACK_ID"})
 	s.ack(t, sub, got[0])
 	s.ack(t, sub, got[1])
+}
+
+func TestWithExactlyOnceTheAckIDsOfARequestAreASet(t *testing.T) {
+	s := common(t)
+	topic, sub := s.pair(t, "set", exactlyOnce, func(s *pb.Subscription) { s.EnableMessageOrdering = true })
+	for i := range 6 {
+		r := &pb.PublishRequest{Topic: topic, Messages: []*pb.PubsubMessage{{Data: fmt.Append(nil, i), OrderingKey: "k"}}}
+		if _, err := s.Publish(limited(t), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := ackIDs(s.pull(t, sub, 6))
+	nack := &pb.ModifyAckDeadlineRequest{Subscription: sub, AckIds: []string{got[5], got[5]}}
+	if _, err := s.sub.ModifyAckDeadline(limited(t), nack); err != nil {
+		t.Errorf("an id twice in a nack: %v", err)
+	}
+	backwards := &pb.AcknowledgeRequest{Subscription: sub, AckIds: []string{got[2], got[0], got[2], got[1], got[0]}}
+	if _, err := s.sub.Acknowledge(limited(t), backwards); err != nil {
+		t.Errorf("ids of a key backwards, and twice: %v", err)
+	}
+	_, err := s.sub.Acknowledge(limited(t), &pb.AcknowledgeRequest{Subscription: sub, AckIds: []string{got[4], got[0], "nonsense", "nonsense"}})
+	wantFailures(t, err, map[string]string{got[4]: "TRANSIENT_FAILURE_UNORDERED_ACK_ID", got[0]: permanent, "nonsense": permanent})
+
+	st := s.stream(t, open(sub))
+	st.send(t, &pb.StreamingPullRequest{AckIds: []string{got[4], got[3], got[3]}})
+	for r := range st.responses {
+		if c := r.AcknowledgeConfirmation; c != nil {
+			if !slices.Equal(c.AckIds, got[3:5]) || len(c.InvalidAckIds)+len(c.UnorderedAckIds) > 0 {
+				t.Errorf("the stream confirms %v, want %v and no failure", c, got[3:5])
+			}
+			return
+		}
+	}
 }

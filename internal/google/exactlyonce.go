@@ -1,6 +1,7 @@
 package google
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -41,6 +42,12 @@ func (o *outcome) err() error {
 	for _, text := range o.unordered {
 		failed[string(text)] = unorderedAckID
 	}
+	for _, text := range o.done {
+		delete(failed, string(text)) // it was in the request twice, and succeeded once
+	}
+	if len(failed) == 0 {
+		return nil
+	}
 	// Clients read the first detail only.
 	info := &errdetails.ErrorInfo{Reason: ackIDFailure, Domain: pubsubDomain, Metadata: failed}
 	detailed, err := status.New(codes.InvalidArgument, ackIDFailureText).WithDetails(info)
@@ -72,40 +79,60 @@ func (o *outcome) join(other *outcome) {
 	o.unordered = append(o.unordered, other.unordered...)
 }
 
-// split decodes ack ids; malformed ones are filed as such, the others are returned with their texts.
-func (s *server) split(o *outcome, sub *delivery.Subscription, texts [][]byte) (ids []wire.AckID, good [][]byte) {
+// given is an ack id as it came and as it was read.
+type given struct {
+	id   wire.AckID
+	text []byte
+}
+
+// split decodes ack ids; malformed ones are filed as such, the others are returned.
+func (s *server) split(o *outcome, sub *delivery.Subscription, texts [][]byte) (good []given) {
 	for _, text := range texts {
 		if id, ok := s.decodeID(sub, text); ok {
-			ids, good = append(ids, id), append(good, text)
+			good = append(good, given{id, text})
 		} else {
 			o.add(text, delivery.Unknown)
 		}
 	}
-	return ids, good
+	return good
+}
+
+// inOrder makes the acknowledgements of one request a set: earlier messages come first, since one of an ordering key counts only behind
+// those before it and clients collect ack ids in no order, and an id that is there twice is there once.
+func inOrder(ids []given) []given {
+	slices.SortStableFunc(ids, func(a, b given) int { return cmp.Compare(a.id.Offset, b.id.Offset) })
+	return slices.CompactFunc(ids, func(a, b given) bool { return a.id == b.id })
 }
 
 // ackExactly acknowledges and returns when that is durable.
 func (s *server) ackExactly(ctx context.Context, sub *delivery.Subscription, texts [][]byte) (o outcome, err error) {
-	ids, good := s.split(&o, sub, texts)
+	good := inOrder(s.split(&o, sub, texts))
+	ids := make([]wire.AckID, len(good))
+	for i := range good {
+		ids[i] = good[i].id
+	}
 	verdicts := make([]delivery.Verdict, len(ids))
 	if err := sub.Ack(ctx, ids, verdicts, true); err != nil {
 		return o, err
 	}
 	for i, v := range verdicts {
-		o.add(good[i], v)
+		o.add(good[i].text, v)
 	}
 	return o, nil
 }
 
 // modifyExactly changes ack deadlines; deadline gives the one for each position of texts.
 func (s *server) modifyExactly(sub *delivery.Subscription, texts [][]byte, deadline func(i int) time.Duration) (o outcome) {
+	var id [1]wire.AckID
 	var verdict [1]delivery.Verdict
 	for i, text := range texts {
-		ids, _ := s.split(&o, sub, [][]byte{text})
-		if len(ids) == 1 {
-			sub.Modify(ids, verdict[:], deadline(i))
-			o.add(text, verdict[0])
+		var ok bool
+		if id[0], ok = s.decodeID(sub, text); !ok {
+			o.add(text, delivery.Unknown)
+			continue
 		}
+		sub.Modify(id[:], verdict[:], deadline(i))
+		o.add(text, verdict[0])
 	}
 	return o
 }
