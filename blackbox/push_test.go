@@ -511,3 +511,25 @@ func TestPushWithARetryPolicyWaitsAsThatSays(t *testing.T) {
 	}
 	s.drained(t, sub)
 }
+
+func TestPushDoesNotHammerAnEndpointWhoseMinimumBackoffIsZero(t *testing.T) {
+	t.Parallel()
+	s := common(t)
+	e := newEndpoint(t, func(n int, _ *pushed) int {
+		if n < 3 {
+			return http.StatusTooManyRequests
+		}
+		return http.StatusOK
+	})
+	topic, sub := s.pair(t, "x", pushTo(e.URL), func(r *pb.Subscription) {
+		r.RetryPolicy = &pb.RetryPolicy{MinimumBackoff: durationpb.New(0), MaximumBackoff: durationpb.New(10 * time.Second)}
+	})
+	s.publish(t, topic, "m")
+	got := e.requests(t, 4)
+	for i, least := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond} {
+		if wait := got[i+1].at.Sub(got[i].at); wait < least-10*time.Millisecond {
+			t.Errorf("request %d came after %v, want %v at the least", i+1, wait, least)
+		}
+	}
+	s.drained(t, sub)
+}

@@ -51,10 +51,16 @@ func (s *Subscription) OpenPush(deadline time.Duration) (*Taker, error) {
 }
 
 // pushBackoff is how long a message waits that an endpoint refused, on a subscription without a retry policy: production's bounds of its
-// push backoff. It keeps a message that always fails from being pushed without a pause; that the endpoint as a whole fails, and the
-// whole subscription must wait, is for whoever pushes to notice.
+// push backoff. It keeps a message that always fails from being pushed without a pause, which a retry policy with a minimum of 0 would let
+// happen, too: its backoff grows from the least of a push. That the endpoint as a whole fails, and the whole subscription must wait, is for
+// whoever pushes to notice.
 func pushBackoff(c *pubsubpb.Subscription, t *terms) {
-	if t.push != nil && c.RetryPolicy == nil {
-		t.rules.BackoffMin, t.rules.BackoffMax = limit.PushBackoffMin, limit.PushBackoffMax
+	switch r := &t.rules; {
+	case t.push == nil:
+	case c.RetryPolicy == nil:
+		r.BackoffMin, r.BackoffMax = limit.PushBackoffMin, limit.PushBackoffMax
+	case r.BackoffMin == 0:
+		r.BackoffMin = limit.PushBackoffMin
+		r.BackoffMax = max(r.BackoffMax, r.BackoffMin)
 	}
 }
