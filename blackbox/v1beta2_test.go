@@ -118,6 +118,35 @@ func TestOlderVersionShowsAndKeepsNewerResources(t *testing.T) {
 	}
 }
 
+func TestOlderVersionShowsTopicsOfAttachedSubscriptionsOnly(t *testing.T) {
+	t.Parallel()
+	s := common(t)
+	o := s.older(t)
+	topic, attached := s.pair(t, "attached")
+	_, detached := s.pair(t, "detached")
+	if _, err := s.DetachSubscription(limited(t), &pb.DetachSubscriptionRequest{Subscription: detached}); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{attached: topic, detached: ""}
+	listed := new(pb.ListSubscriptionsResponse)
+	o.call(t, "Subscriber/ListSubscriptions", &pb.ListSubscriptionsRequest{Project: "projects/" + s.project}, listed)
+	if len(listed.Subscriptions) != len(want) {
+		t.Errorf("listed: %v", listed)
+	}
+	for _, shown := range listed.Subscriptions {
+		if shown.Topic != want[shown.Name] {
+			t.Errorf("%s is listed with the topic %q, want %q", shown.Name, shown.Topic, want[shown.Name])
+		}
+	}
+	for name, topic := range want {
+		shown := new(pb.Subscription)
+		o.call(t, "Subscriber/GetSubscription", &pb.GetSubscriptionRequest{Subscription: name}, shown)
+		if shown.Name != name || shown.Topic != topic {
+			t.Errorf("%s is shown as %v, want the topic %q", name, shown, topic)
+		}
+	}
+}
+
 func TestOlderVersionRefusesWhatTheNewerRefuses(t *testing.T) {
 	t.Parallel()
 	s := common(t)

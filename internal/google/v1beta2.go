@@ -79,6 +79,7 @@ func olderMethod(now *grpc.MethodDesc, request, response protoreflect.MessageTyp
 		if err != nil {
 			return nil, status.Errorf(codes.Internal, "a response of v1 cannot be one of v1beta2: %v", err)
 		}
+		hideTopics(answer, out)
 		return out, nil
 	}
 	return grpc.MethodDesc{MethodName: now.MethodName, Handler: handle}
@@ -88,6 +89,23 @@ func olderMethod(now *grpc.MethodDesc, request, response protoreflect.MessageTyp
 func older(encoded []byte, kind protoreflect.MessageType) (proto.Message, error) {
 	message := kind.New().Interface()
 	return message, proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(encoded, message)
+}
+
+// hideTopics takes the topics of detached subscriptions out of a response, given its form in v1. Without a field detached, a client of
+// v1beta2 knows an attached subscription by its having a topic.
+func hideTopics(answer any, out proto.Message) {
+	switch now := answer.(type) {
+	case *pubsubpb.Subscription:
+		if now.Detached {
+			out.(*v1beta2pb.Subscription).Topic = ""
+		}
+	case *pubsubpb.ListSubscriptionsResponse:
+		for i, s := range now.Subscriptions {
+			if s.Detached {
+				out.(*v1beta2pb.ListSubscriptionsResponse).Subscriptions[i].Topic = ""
+			}
+		}
+	}
 }
 
 // newer is a request that v1 understands.
