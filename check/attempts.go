@@ -36,15 +36,14 @@ func judgeAttempts(h *History, o Options) []Violation {
 	return found
 }
 
-// inOrderOfSending puts a message's deliveries, which are in the order of receipt, into that of sending where it must have been another: what
-// a stream got that broke then went to others at once, who may have been faster, and its attempt is the lower.
+// inOrderOfSending puts a message's deliveries, which are in the order of receipt, into that of sending where it must have been another: the
+// attempts of latecomers are the lower.
 func (h *History) inOrderOfSending(got []*delivery, slack int64) []*delivery {
 	sent := make([]*delivery, 0, len(got))
 	for _, d := range got {
 		at := len(sent)
-		if s := d.stream; s != nil && s.broke && s.end <= d.at+slack {
-			for ; at > 0 && sent[at-1].Attempt > d.Attempt && sent[at-1].Process != d.Process && sent[at-1].at+slack >= d.at; at-- {
-			}
+		for at > 0 && sent[at-1].Attempt > d.Attempt && h.latecomer(d, sent[at-1], slack) {
+			at--
 		}
 		if at < len(sent) {
 			h.excuse("attempts: received on two streams in another order than sent", 1)

@@ -51,9 +51,12 @@ func (h *History) tookBack(d, again *delivery, slack int64) bool {
 }
 
 // latecomer says whether a delivery that was received soon after another of its message, by somebody else, was rather sent before it: it
-// was under way when its key was taken back.
+// was under way when its stream ended or its key was taken back.
 func (h *History) latecomer(late, first *delivery, slack int64) bool {
-	return late.Process != first.Process && late.at <= first.at+slack && late.takenAlong(first.at, slack, func(other *delivery) bool {
+	if late.Process == first.Process || late.at > first.at+slack {
+		return false
+	}
+	return late.stream != nil && late.stream.goneBefore(first.at, slack) || late.takenAlong(first.at, slack, func(other *delivery) bool {
 		return other.next != nil && other.next.Process == first.Process && other.next.number < first.number ||
 			other.pub != nil && passable(h, late.sub, other.pub, first.at)
 	})

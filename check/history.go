@@ -162,6 +162,11 @@ type stream struct {
 	deliveries []*delivery
 }
 
+// goneBefore says whether the broker may have seen the stream's end, and given what it held to others, before they received it at the time.
+func (s *stream) goneBefore(at, slack int64) bool {
+	return s.closed <= at || s.broke && s.end <= at+slack
+}
+
 // fault is a stretch of time in which the broker was hurt.
 type fault struct {
 	*Event
