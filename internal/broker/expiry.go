@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/posthaste-io/posthaste/internal/engine"
@@ -132,9 +133,11 @@ func (b *Broker) lookSoon(s *subscription) {
 	b.looks.Set(s, min(now+turn, b.endOfLife(s, now)))
 }
 
-// endOfLife is when the subscription's time to live will be over if nobody uses it. The caller holds b.mu.
+// endOfLife is when the subscription's time to live will be over if nobody uses it: after now, unless it is unused. A time to live may be as
+// long as a duration can be, and its end beyond what the clock can show. The caller holds b.mu.
 func (b *Broker) endOfLife(s *subscription, now int64) int64 {
-	return max(now+int64(s.ttl-s.work.Usage.Idle(now)), b.opened+int64(expiryGrace))
+	left := min(int64(s.ttl-s.work.Usage.Idle(now)), math.MaxInt64-max(now, 0))
+	return max(now+left, b.opened+int64(expiryGrace))
 }
 
 // unused says whether the subscription's time to live is over. The caller holds b.mu.

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"testing"
@@ -98,6 +99,31 @@ func TestASubscriptionThatNobodyUsesExpiresOnTime(t *testing.T) {
 			b.restart()
 			if b.there() {
 				t.Error("expired, and came back")
+			}
+		})
+	}
+}
+
+// The end of such a life is beyond what the clock can show, all the more for a subscription that was made or used some time after the
+// broker's start.
+func TestATimeToLiveBeyondTheClockIsForEver(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		ttl  *durationpb.Duration
+	}{
+		{"the longest that the clock can show", durationpb.New(math.MaxInt64)},
+		{"the longest that a client can say", &durationpb.Duration{Seconds: 315_576_000_000}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			b.sweeps(time.Hour)
+			b.topicWith(&pubsubpb.Subscription{ExpirationPolicy: &pubsubpb.ExpirationPolicy{Ttl: c.ttl}})
+			if b.sweeps(1000 * day); !b.there() {
+				t.Error("expired")
+			}
+			b.restart()
+			if b.sweeps(1000 * day); !b.there() {
+				t.Error("expired after a restart")
 			}
 		})
 	}
