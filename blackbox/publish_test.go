@@ -211,6 +211,9 @@ func TestPublishRefusals(t *testing.T) {
 		text string
 	}{
 		{"no topic", &pb.PublishRequest{Messages: good}, codes.InvalidArgument, badName("")},
+		{"no topic, no messages", &pb.PublishRequest{}, codes.InvalidArgument, badName("")},
+		{"no topic, empty message", &pb.PublishRequest{Messages: []*pb.PubsubMessage{{}}}, codes.InvalidArgument, badName("")},
+		{"bad topic name, no messages", &pb.PublishRequest{Topic: "colours"}, codes.InvalidArgument, badName("colours")},
 		{"bad topic name", &pb.PublishRequest{Topic: "colours", Messages: good}, codes.InvalidArgument, badName("colours")},
 		{"subscription name", &pb.PublishRequest{Topic: sub, Messages: good}, codes.InvalidArgument, badName(sub)},
 		{"unknown topic", &pb.PublishRequest{Topic: s.topicName("missing"), Messages: good}, codes.NotFound, "Resource not found (resource=missing)."},

@@ -2,6 +2,7 @@ package google
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
@@ -70,8 +71,9 @@ func (s *server) publish(ctx context.Context, request []byte) (*wire.Raw, error)
 		publishScans.Put(p)
 	}()
 	if err := p.Scan(request); err != nil {
-		if p.Topic != nil && !catalog.ValidTopicName(p.Topic) {
-			return nil, catalog.BadName(string(p.Topic))
+		var broken *wire.InvalidError
+		if errors.As(err, &broken) && broken.Rule > wire.RuleMalformed && !catalog.ValidTopicName(p.Topic) {
+			return nil, catalog.BadName(string(p.Topic)) // the name is checked first, also one that was not sent
 		}
 		return nil, err
 	}
