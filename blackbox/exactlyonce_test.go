@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"cloud.google.com/go/pubsub/v2"
 	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -127,6 +128,41 @@ func TestWithExactlyOnceTheAckIDsOfARequestAreASet(t *testing.T) {
 				t.Errorf("the stream confirms %v, want %v and no failure", c, got[3:5])
 			}
 			return
+		}
+	}
+}
+
+// The client collects acks in no order, and takes one failure of a request for a failure of all.
+func TestClientConfirmsAcksWithExactlyOnceAndOrder(t *testing.T) {
+	t.Parallel()
+	s := common(t)
+	client := s.google(t)
+	topic, sub := s.pair(t, "x", exactlyOnce, func(s *pb.Subscription) { s.EnableMessageOrdering = true })
+	publisher := client.Publisher(topic)
+	publisher.EnableMessageOrdering = true
+	defer publisher.Stop()
+	const messages = 200
+	for i := range messages {
+		publisher.Publish(t.Context(), &pubsub.Message{Data: fmt.Append(nil, i), OrderingKey: "k"})
+	}
+	publisher.Flush()
+	confirmed := make(chan error, messages)
+	receive(t, client, sub, pubsub.ReceiveSettings{}, func(m *pubsub.Message) {
+		result := m.AckWithResult()
+		go func() { // the message after this one comes when the handler returns
+			_, err := result.Get(t.Context())
+			confirmed <- err
+		}()
+	})
+	patience := limited(t)
+	for i := range messages {
+		select {
+		case err := <-confirmed:
+			if err != nil {
+				t.Fatalf("an ack was refused: %v", err)
+			}
+		case <-patience.Done():
+			t.Fatalf("%d of %d acks were confirmed", i, messages)
 		}
 	}
 }
