@@ -8,7 +8,7 @@ import (
 )
 
 // statesMax bounds how many orders of sending are followed up at a time. It is far from what any run needs.
-const statesMax = 4096
+const statesMax = 1 << 15
 
 // judgeOrder asks of each ordering key of an ordered subscription that its deliveries can have been sent in the order that was promised.
 //
@@ -184,7 +184,7 @@ func (j *orderJudge) onlyWay(states []sendState) (sendState, bool) {
 }
 
 // candidates are the deliveries that may have been sent next: of each client the first that is left, unless another that is left was
-// received so long before that it must have been sent first.
+// received so long before that it must have been sent first, or before the client had opened its stream.
 func (j *orderJudge) candidates(s *sendState) []int {
 	all := []int{s.next}
 	clients := append(make([]int, 0, 8), j.got[s.next].client)
@@ -201,7 +201,7 @@ func (j *orderJudge) candidates(s *sendState) []int {
 			}
 			first = j.byClient[client][sent]
 		}
-		if j.got[first].at <= limit {
+		if d := j.got[first]; d.at <= limit && (d.stream == nil || d.stream.begin < j.got[s.next].at) {
 			all = append(all, first)
 		}
 	}
