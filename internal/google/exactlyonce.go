@@ -123,16 +123,23 @@ func (s *server) ackExactly(ctx context.Context, sub *delivery.Subscription, tex
 
 // modifyExactly changes ack deadlines; deadline gives the one for each position of texts.
 func (s *server) modifyExactly(sub *delivery.Subscription, texts [][]byte, deadline func(i int) time.Duration) (o outcome) {
-	var id [1]wire.AckID
-	var verdict [1]delivery.Verdict
+	type change struct {
+		given
+		deadline time.Duration
+	}
+	changes := make([]change, 0, len(texts))
 	for i, text := range texts {
-		var ok bool
-		if id[0], ok = s.decodeID(sub, text); !ok {
+		if id, ok := s.decodeID(sub, text); ok {
+			changes = append(changes, change{given{id, text}, deadline(i)})
+		} else {
 			o.add(text, delivery.Unknown)
-			continue
 		}
-		sub.Modify(id[:], verdict[:], deadline(i))
-		o.add(text, verdict[0])
+	}
+	slices.SortStableFunc(changes, func(a, b change) int { return laterFirst(a.id, b.id) })
+	var verdict [1]delivery.Verdict
+	for i := range changes {
+		sub.Modify([]wire.AckID{changes[i].id}, verdict[:], changes[i].deadline)
+		o.add(changes[i].text, verdict[0])
 	}
 	return o
 }
