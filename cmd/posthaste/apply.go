@@ -136,7 +136,8 @@ func (a *app) exportCommand() *cobra.Command {
 		Use: "export [PROJECT...]", Short: "Write the resources of projects as a file for apply",
 		Long: `Write the schemas, topics and subscriptions of projects as the YAML file that "posthaste apply" and "posthaste serve
 --resources" read, without the fields that have their default. Without a PROJECT it is that of --project. Messages, snapshots and
-permissions are not part of it, nor are subscriptions that are detached or whose topic was deleted: a comment names those.`,
+permissions are not part of it, nor are subscriptions that are detached or whose topic was deleted: a comment names those. With
+--output json, the file is a line of JSON, which both read as well, and the standard error names what is not part of it.`,
 		Example: "  posthaste export > resources.yaml\n  posthaste export shop archive",
 		RunE: func(c *cobra.Command, projects []string) error {
 			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
@@ -147,14 +148,30 @@ permissions are not part of it, nor are subscriptions that are detached or whose
 				if err != nil {
 					return declaring(server, err)
 				}
-				text, err := declare.Format(have)
-				if err != nil {
-					return err
-				}
-				_, err = a.out.Write(text)
-				return err
+				return a.showDeclared(have)
 			})
 		},
 	}
 	return a.clientFlags(c)
+}
+
+// showDeclared prints resources as a file that apply reads.
+func (a *app) showDeclared(r *declare.Resources) error {
+	if a.output != outputJSON {
+		text, err := declare.Format(r)
+		if err != nil {
+			return err
+		}
+		_, err = a.out.Write(text)
+		return err
+	}
+	line, refused, err := declare.FormatJSON(r)
+	if err != nil {
+		return err
+	}
+	for _, why := range refused {
+		fmt.Fprintf(a.errs, "posthaste: not exported: %s\n", why)
+	}
+	_, err = a.out.Write(line)
+	return err
 }

@@ -102,6 +102,31 @@ func TestApplyRefusesAFileWithMistakesBeforeItCallsAnyone(t *testing.T) {
 	}
 }
 
+func TestExportInJSONIsReadByApply(t *testing.T) {
+	f := newFake(t)
+	f.run(t, declared, "apply", "-f", "-")
+	exported := f.run(t, "", "export", "p", "--output", "json")
+	exported.want(t, 0, `{"topics":[{"name":"projects/p/topics/events","labels":{"team":"sales"}},{"name":"projects/p/topics/orders"}],`+
+		`"subscriptions":[{"name":"projects/p/subscriptions/billing","topic":"projects/p/topics/orders","ackDeadlineSeconds":30}]}`+"\n", "")
+	empty := newFake(t)
+	if got := empty.run(t, exported.out, "apply", "-f", "-"); got.code != 0 {
+		t.Fatalf("%+v", got)
+	}
+	if again := empty.run(t, "", "export", "p", "--output", "json"); again.out != exported.out {
+		t.Errorf("exported again:\n%s", again.out)
+	}
+	f.subscriptions["projects/p/subscriptions/billing"].Detached = true
+	got := f.run(t, "", "export", "p", "--output", "json")
+	if want := "posthaste: not exported: projects/p/subscriptions/billing, which is detached\n"; got.errs != want || strings.Contains(got.out, "billing") {
+		t.Errorf("%+v", got)
+	}
+	newFake(t).run(t, "", "export", "p", "--output", "json").want(t, 0, "{}\n", "")
+}
+
+func TestDumpHasNoJSON(t *testing.T) {
+	runIn(t, nil, "", "dump", t.TempDir(), "--output", "json").want(t, 2, "", "posthaste: --output: dump prints words only, for people\n")
+}
+
 func TestExportWritesWhatApplyReads(t *testing.T) {
 	f := newFake(t)
 	f.run(t, declared, "apply", "-f", "-")

@@ -21,6 +21,9 @@ func (a *app) dumpCommand() *cobra.Command {
 		Use: "dump FILE|DIRECTORY", Short: "Print what is stored in files", Long: dumpLong, Args: cobra.ExactArgs(1),
 		Example: "  posthaste dump ./posthaste-data\n  posthaste dump ./posthaste-data/seg-0000000000000001.log",
 		RunE: func(_ *cobra.Command, args []string) error {
+			if a.output == outputJSON {
+				return usage("--output: dump prints words only, for people")
+			}
 			out := bufio.NewWriterSize(a.out, 64<<10)
 			return errors.Join(disk.Dump(out, vfs.OS(), args[0], ledger.Describe), out.Flush())
 		},

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/posthaste-io/posthaste/internal/catalog"
 )
 
 var update = flag.Bool("update", false, "rewrite the help texts in testdata")
@@ -54,6 +56,36 @@ func TestEveryCommandThatDoesSomethingHasAnExample(t *testing.T) {
 			t.Errorf("%s has no example", c.CommandPath())
 		}
 	})
+}
+
+func TestExamplesNameWhatTheAPITakes(t *testing.T) {
+	valid := map[string]func(string) error{
+		"topics":        func(name string) error { _, err := catalog.ParseTopic(name); return err },
+		"subscriptions": func(name string) error { _, err := catalog.ParseSubscription(name); return err },
+		"snapshots":     func(name string) error { _, err := catalog.ParseSnapshot(name); return err },
+		"schemas":       func(name string) error { _, _, err := catalog.ParseSchema(name); return err },
+	}
+	seen := 0
+	walk((&app{}).rootCommand(), func(c *cobra.Command) {
+		for line := range strings.Lines(c.Example) {
+			words := strings.Fields(line)
+			if len(words) < 4 || words[0] != "posthaste" || words[2] != "create" {
+				continue
+			}
+			for _, id := range words[3:] {
+				if strings.HasPrefix(id, "-") {
+					break
+				}
+				seen++
+				if err := valid[words[1]+"s"]("projects/posthaste/" + words[1] + "s/" + id); err != nil {
+					t.Errorf("%s: %v", strings.TrimSpace(line), err)
+				}
+			}
+		}
+	})
+	if seen < 5 {
+		t.Errorf("only %d names were seen", seen)
+	}
 }
 
 func TestCompletionScripts(t *testing.T) {

@@ -24,7 +24,7 @@ func (a *app) subscriptionCreate() *cobra.Command {
 		Use: "create SUBSCRIPTION --topic TOPIC", Short: "Create a subscription", Args: cobra.ExactArgs(1),
 		Example: "  posthaste subscription create billing --topic orders\n" +
 			"  posthaste subscription create billing --topic orders --ack-deadline 60s --ordering --expiration never\n" +
-			"  posthaste subscription create eu --topic orders --filter 'attributes.region = \"eu\"' --dead-letter-topic failed --max-delivery-attempts 10",
+			"  posthaste subscription create europe --topic orders --filter 'attributes.region = \"eu\"' --dead-letter-topic failed --max-delivery-attempts 10",
 		RunE: func(c *cobra.Command, args []string) error {
 			if topic == "" {
 				return usage("--topic is needed")

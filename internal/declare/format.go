@@ -20,33 +20,54 @@ import (
 // Format writes resources as a file that Parse reads: sorted by name, with full names, and without the fields that have their default.
 // What cannot be declared (a subscription that is detached or whose topic was deleted, a deleted schema) is named in a comment instead.
 func Format(r *Resources) ([]byte, error) {
+	sections, refused, err := document(r)
+	if err != nil {
+		return nil, err
+	}
 	var out bytes.Buffer
-	var comments []string
-	for _, part := range []func() ([]*yaml.Node, []string, string, error){
-		func() ([]*yaml.Node, []string, string, error) { return entries(&schemaKind, r.Schemas) },
-		func() ([]*yaml.Node, []string, string, error) { return entries(&topicKind, r.Topics) },
-		func() ([]*yaml.Node, []string, string, error) { return entries(&subscriptionKind, r.Subscriptions) },
-	} {
-		items, refused, section, err := part()
-		if err != nil {
-			return nil, err
-		}
-		comments = append(comments, refused...)
-		if len(items) == 0 {
-			continue
-		}
-		text, err := yaml.Dump(&yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{
-			{Kind: yaml.ScalarNode, Tag: "!!str", Value: section}, {Kind: yaml.SequenceNode, Content: items},
-		}}, yaml.WithLineWidth(-1))
+	for section := range slices.Chunk(sections, 2) {
+		text, err := yaml.Dump(&yaml.Node{Kind: yaml.MappingNode, Content: section}, yaml.WithLineWidth(-1))
 		if err != nil {
 			return nil, fmt.Errorf("write YAML: %w", err)
 		}
 		out.Write(text)
 	}
-	for _, comment := range comments {
-		out.WriteString("# not exported: " + comment + "\n")
+	for _, why := range refused {
+		out.WriteString("# not exported: " + why + "\n")
 	}
 	return out.Bytes(), nil
+}
+
+// FormatJSON is Format in JSON, on one line, which Parse reads as well. JSON has no comments: refused says what cannot be declared, and why.
+func FormatJSON(r *Resources) (line []byte, refused []string, err error) {
+	sections, refused, err := document(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	line, err = jsonOf(&yaml.Node{Kind: yaml.MappingNode, Content: sections})
+	if err != nil {
+		return nil, nil, fmt.Errorf("write JSON: %w", err)
+	}
+	return append(line, '\n'), refused, nil
+}
+
+// document gives the file's keys and their values in turn, and what is not in it.
+func document(r *Resources) (sections []*yaml.Node, refused []string, err error) {
+	for _, part := range []func() ([]*yaml.Node, []string, string, error){
+		func() ([]*yaml.Node, []string, string, error) { return entries(&schemaKind, r.Schemas) },
+		func() ([]*yaml.Node, []string, string, error) { return entries(&topicKind, r.Topics) },
+		func() ([]*yaml.Node, []string, string, error) { return entries(&subscriptionKind, r.Subscriptions) },
+	} {
+		items, left, name, err := part()
+		if err != nil {
+			return nil, nil, err
+		}
+		refused = append(refused, left...)
+		if len(items) > 0 {
+			sections = append(sections, textNode(name), &yaml.Node{Kind: yaml.SequenceNode, Content: items})
+		}
+	}
+	return sections, refused, nil
 }
 
 func entries[R resource](k *kind[R], all []R) (items []*yaml.Node, refused []string, section string, err error) {

@@ -123,6 +123,8 @@ func (w *jsonWriter) scalar(node *yaml.Node) error {
 		w.out.Write(text)
 	case "!!str", "!!timestamp", "!!binary":
 		w.quoted(node.Value)
+	case "": // a number that nextNode took from JSON; the reader of a file gives every value a tag
+		w.out.WriteString(node.Value)
 	default:
 		return mistake(node.Line, "tag %s is unknown", node.Tag)
 	}

@@ -1,6 +1,7 @@
 package declare
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -228,5 +229,16 @@ func roundTrip(t *testing.T, r *Resources) {
 	second, err := Format(again)
 	if err != nil || string(second) != string(text) {
 		t.Fatalf("written again, the text differs: %v\n%s\n%s", err, text, second)
+	}
+	line, refused, err := FormatJSON(r)
+	if err != nil || len(refused) > 0 || !json.Valid(line) {
+		t.Fatalf("%v, refused %q\n%s", err, refused, line)
+	}
+	again, err = Parse("line", line, "")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, line)
+	}
+	if third, err := Format(again); err != nil || string(third) != string(text) {
+		t.Fatalf("by way of JSON, the text differs: %v\n%s\n%s", err, text, third)
 	}
 }
