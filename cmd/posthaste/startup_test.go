@@ -171,7 +171,7 @@ func TestServeEndsWhereADeclarationIsWrongOrRefused(t *testing.T) {
 		{"mistake in the file", "topics: [{name: orders, lables: {}}]", `:1: unknown field "lables"`, nil, 2},
 		{"mistake in a variable", "", `PUBSUB_PROJECT1: "" is no project id`, map[string]string{"PUBSUB_PROJECT1": ",x"}, 2},
 		{"refused by the broker", "subscriptions: [{name: billing, topic: missing}]",
-			"resources at the start: create projects/posthaste/subscriptions/billing: NotFound: Resource not found (resource=missing).", nil, 1},
+			"resources at the start: create projects/posthaste/subscriptions/billing: NOT_FOUND: Resource not found (resource=missing).", nil, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := startServe(t, t.TempDir(), c.env, "--listen", "127.0.0.1:0", "--resources", file(t, c.resources))

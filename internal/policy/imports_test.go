@@ -90,7 +90,7 @@ var order = []row{
 
 	// What users write down beforehand.
 	{"internal/declare", "internal/catalog go.yaml.in/yaml/v4 " + api},
-	{"internal/provision", "internal/declare internal/limit google.golang.org/grpc/... " + api},
+	{"internal/provision", "internal/declare internal/limit google.golang.org/grpc/... google.golang.org/genproto/googleapis/rpc/code " + api},
 
 	// The binary. It alone chooses an engine, and it carries the load generator.
 	{"internal/config", "github.com/spf13/pflag go.yaml.in/yaml/v4"},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -43,7 +44,7 @@ func (e *CallError) Unwrap() error { return e.Err }
 
 func (e *CallError) Error() string {
 	s := status.Convert(e.Err)
-	return fmt.Sprintf("%s: %s: %s", e.About, s.Code(), s.Message())
+	return fmt.Sprintf("%s: %s: %s", e.About, code.Code(s.Code()), s.Message())
 }
 
 // List gives what the server has in projects. A server without schemas, such as an old emulator, has none. An error is a *CallError.

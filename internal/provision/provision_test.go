@@ -181,7 +181,7 @@ func TestAServerWithoutSchemasHasNone(t *testing.T) {
 func TestACallThatFailsSaysWhatItWasAbout(t *testing.T) {
 	_, err := new(fake).connect(t).List(t.Context(), []string{"q"})
 	var call *CallError
-	if !errors.As(err, &call) || status.Code(err) != codes.InvalidArgument || err.Error() != "list topics of projects/q: InvalidArgument: project projects/q" {
+	if !errors.As(err, &call) || status.Code(err) != codes.InvalidArgument || err.Error() != "list topics of projects/q: INVALID_ARGUMENT: project projects/q" {
 		t.Errorf("%v", err)
 	}
 }
@@ -239,7 +239,7 @@ func TestAStartThatIsRefusedSomethingFailsAfterAllElse(t *testing.T) {
 	f := &fake{refuse: "topics/bad"}
 	s := Startup{Declared: parsed(t, "topics: [bad1, good, bad2]"), Named: new(declare.Resources)}
 	err := s.Apply(t.Context(), f.services(), slog.New(slog.DiscardHandler))
-	const want = "resources at the start: create projects/p/topics/bad1: InvalidArgument: refused\ncreate projects/p/topics/bad2: InvalidArgument: refused"
+	const want = "resources at the start: create projects/p/topics/bad1: INVALID_ARGUMENT: refused\ncreate projects/p/topics/bad2: INVALID_ARGUMENT: refused"
 	if err == nil || err.Error() != want || !slices.Equal(f.calls, []string{"create topics/good"}) {
 		t.Errorf("%v, calls %q", err, f.calls)
 	}
