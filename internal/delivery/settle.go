@@ -28,9 +28,11 @@ type settlement struct {
 // Verdict is what became of an ack id.
 type Verdict = lease.Verdict
 
-// What a front tells apart of verdicts; all others are permanent failures.
+// What a front tells apart of verdicts; all but Done and Unordered are permanent failures.
 const (
 	Done      = lease.Done
+	Stale     = lease.Stale
+	Expired   = lease.Expired
 	Unknown   = lease.Unknown
 	Unordered = lease.Unordered
 )

@@ -19,6 +19,7 @@ type outcome struct {
 	done      [][]byte
 	invalid   [][]byte // malformed, expired or superseded
 	unordered [][]byte // an earlier message of the ordering key is still out
+	repeated  [][]byte // of done, those that an error names as to be asked for again
 }
 
 // Words of google.rpc.ErrorInfo that Google's clients look for.
@@ -27,10 +28,11 @@ const (
 	pubsubDomain     = "pubsub.googleapis.com"
 	invalidAckID     = "PERMANENT_FAILURE_INVALID_ACK_ID"
 	unorderedAckID   = "TRANSIENT_FAILURE_UNORDERED_ACK_ID"
+	repeatAckID      = "TRANSIENT_FAILURE_REPEAT_REQUEST"
 	ackIDFailureText = "Some acknowledgement ids in the request were invalid. This could be because the acknowledgement ids have expired or the acknowledgement ids were malformed."
 )
 
-// err is nil when all succeeded, and else tells the client which did not; those that it does not name succeeded.
+// err is nil when all succeeded, and else tells the client which did not; those that it does not name, or names as to be repeated, succeeded.
 func (o *outcome) err() error {
 	if len(o.invalid)+len(o.unordered) == 0 {
 		return nil
@@ -47,6 +49,9 @@ func (o *outcome) err() error {
 	}
 	if len(failed) == 0 {
 		return nil
+	}
+	for _, text := range o.repeated {
+		failed[string(text)] = repeatAckID
 	}
 	// Clients read the first detail only.
 	info := &errdetails.ErrorInfo{Reason: ackIDFailure, Domain: pubsubDomain, Metadata: failed}
@@ -122,6 +127,10 @@ func (s *server) ackExactly(ctx context.Context, sub *delivery.Subscription, tex
 }
 
 // modifyExactly changes ack deadlines; deadline gives the one for each position of texts.
+//
+// With message ordering, a message that comes back ends leases that its subscriber has not even heard of, so that the first extension of a
+// whole response meets some that are void. Google's client for Go takes an id that an error does not name for failed, drops its message,
+// and would sit on the lease: later messages of the key overtake it. So the error asks for what was extended again, which does no harm.
 func (s *server) modifyExactly(sub *delivery.Subscription, texts [][]byte, deadline func(i int) time.Duration) (o outcome) {
 	type change struct {
 		given
@@ -136,10 +145,22 @@ func (s *server) modifyExactly(sub *delivery.Subscription, texts [][]byte, deadl
 		}
 	}
 	slices.SortStableFunc(changes, func(a, b change) int { return laterFirst(a.id, b.id) })
+	_, ordered := sub.Properties()
 	var verdict [1]delivery.Verdict
+	var extended [][]byte
+	cameBack := false
 	for i := range changes {
 		sub.Modify([]wire.AckID{changes[i].id}, verdict[:], changes[i].deadline)
 		o.add(changes[i].text, verdict[0])
+		switch {
+		case verdict[0] == delivery.Expired || verdict[0] == delivery.Stale:
+			cameBack = true
+		case verdict[0] == delivery.Done && changes[i].deadline > 0:
+			extended = append(extended, o.done[len(o.done)-1])
+		}
+	}
+	if ordered && cameBack {
+		o.repeated = extended
 	}
 	return o
 }

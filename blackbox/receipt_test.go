@@ -1,0 +1,92 @@
+package blackbox
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2"
+	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// A message that comes back ends the leases after it, also of messages whose receipt their subscriber has yet to tell. Google's client for Go
+// drops every message of such a request that the answer does not name, so that the others must be named as to be tried again.
+func TestWithExactlyOnceAndOrderAnExtensionBesideEndedLeasesIsAskedForAgain(t *testing.T) {
+	s := common(t)
+	topic, sub := s.pair(t, "beside", exactlyOnce, func(s *pb.Subscription) { s.EnableMessageOrdering = true })
+	s.publishKeyed(t, topic, "k", "a")
+	s.publishKeyed(t, topic, "k", "b")
+	s.publishKeyed(t, topic, "l", "c")
+	got := ackIDs(s.pull(t, sub, 3))
+	a, b, c := got[0], got[1], got[2]
+	modify := func(seconds int32, ids ...string) error {
+		_, err := s.sub.ModifyAckDeadline(limited(t), &pb.ModifyAckDeadlineRequest{Subscription: sub, AckIds: ids, AckDeadlineSeconds: seconds})
+		return err
+	}
+	if err := modify(0, a); err != nil {
+		t.Fatal(err)
+	}
+	wantFailures(t, modify(60, b, c), map[string]string{b: permanent, c: "TRANSIENT_FAILURE_REPEAT_REQUEST"})
+	if err := modify(60, c); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+	wantFailures(t, modify(60, c, "nonsense"), map[string]string{"nonsense": permanent})
+	wantFailures(t, modify(0, b, c), map[string]string{b: permanent}) // one that came back cannot again
+	wantFailures(t, modify(60, c), map[string]string{c: permanent})
+}
+
+func TestClientKeepsTheOrderWithExactlyOnceWhenMessagesFail(t *testing.T) {
+	t.Parallel()
+	s := common(t)
+	client := s.google(t)
+	dead, _ := s.pair(t, "dead")
+	topic, sub := s.pair(t, "work", exactlyOnce, func(r *pb.Subscription) {
+		r.EnableMessageOrdering = true
+		r.DeadLetterPolicy = &pb.DeadLetterPolicy{DeadLetterTopic: dead, MaxDeliveryAttempts: 100}
+		r.RetryPolicy = &pb.RetryPolicy{MinimumBackoff: durationpb.New(100 * time.Millisecond), MaximumBackoff: durationpb.New(300 * time.Millisecond)}
+	})
+	const keys, each = 8, 30
+	var mu sync.Mutex
+	var next [keys]int // message that comes first
+	came := make(chan struct{}, keys*each)
+	receive(t, client, sub, pubsub.ReceiveSettings{NumGoroutines: 2, MaxOutstandingMessages: 10}, func(m *pubsub.Message) {
+		key, number, _ := strings.Cut(string(m.Data), "/")
+		k, _ := strconv.Atoi(key)
+		i, _ := strconv.Atoi(number)
+		mu.Lock()
+		defer mu.Unlock()
+		if i > next[k] {
+			t.Errorf("message %d of key %d came before message %d", i, k, next[k])
+		}
+		if i >= next[k] {
+			next[k] = i + 1
+			came <- struct{}{}
+		}
+		if i%10 == 3 && *m.DeliveryAttempt < 5 || i%10 == 6 && *m.DeliveryAttempt < 3 {
+			m.Nack()
+			return
+		}
+		m.Ack()
+	})
+	publisher := client.Publisher(topic)
+	publisher.EnableMessageOrdering = true
+	defer publisher.Stop()
+	for i := range each {
+		for k := range keys {
+			publisher.Publish(t.Context(), &pubsub.Message{Data: fmt.Appendf(nil, "%d/%d", k, i), OrderingKey: fmt.Sprint(k)})
+		}
+	}
+	publisher.Flush()
+	patience := limited(t)
+	for i := range keys * each {
+		select {
+		case <-came:
+		case <-patience.Done():
+			t.Fatalf("%d of %d messages came", i, keys*each)
+		}
+	}
+}
