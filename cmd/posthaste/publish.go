@@ -219,7 +219,7 @@ func (p *publishing) answers(ctx context.Context, calls <-chan *sent) error {
 	if !p.quiet {
 		return nil
 	}
-	return p.app.report(fmt.Sprintf("published %d messages", shown.count), map[string]int{"published": shown.count})
+	return p.app.report("published "+count(shown.count, "message"), map[string]int{"published": shown.count})
 }
 
 func (p *publishing) printIDs(out *bufio.Writer, ids []string) error {

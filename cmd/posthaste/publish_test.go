@@ -93,6 +93,7 @@ func TestPublishLinesInLargeBatchesInOrder(t *testing.T) {
 	}
 	f.run(t, "x\n", "publish", "t", "--quiet", "--output", "json").want(t, 0, `{"published":1}`+"\n", "")
 	f.run(t, "", "publish", "t", "--quiet").want(t, 0, "published 0 messages\n", "")
+	f.run(t, "x\n", "publish", "t", "--quiet").want(t, 0, "published 1 message\n", "")
 }
 
 func TestInterruptedPublishEndsThoughTheInputWaits(t *testing.T) {

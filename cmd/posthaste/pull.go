@@ -68,7 +68,7 @@ func (a *app) pullCommand() *cobra.Command {
 	flags.BoolVar(&p.follow, "follow", false, "go on until interrupted, over a streaming pull")
 	flags.BoolVar(&p.autoAck, "auto-ack", false, "acknowledge messages once they are printed")
 	flags.IntVar(&p.max, "max", 0, "end after `N` messages (default 1, or no limit with --follow)")
-	flags.Var(&p.timeout, "timeout", "end after this `DURATION` (no limit with --follow, unless given)")
+	flags.Var(&p.timeout, "timeout", "end after this `DURATION`, 0 for no limit (none with --follow, unless given)")
 	return a.clientFlags(c)
 }
 

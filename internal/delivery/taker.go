@@ -11,6 +11,7 @@ import (
 
 	"github.com/posthaste-io/posthaste/internal/bell"
 	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/fault"
 	"github.com/posthaste-io/posthaste/internal/lease"
 	"github.com/posthaste-io/posthaste/internal/reader"
 	"github.com/posthaste-io/posthaste/internal/transform"
@@ -333,7 +334,7 @@ func (t *Taker) takeShare(ctx context.Context, q *queue, max int, bytesMax int64
 		l, ok := q.Take(now, t.holder, credit, now+int64(deadline))
 		if !ok {
 			if more, err := s.admit(ctx, q, &t.reader); err != nil && len(t.out) == 0 {
-				return err
+				return fault.Status(err)
 			} else if !more {
 				t.hurried = s.unwanted.enough()
 				break
@@ -343,7 +344,7 @@ func (t *Taker) takeShare(ctx context.Context, q *queue, max int, bytesMax int64
 		m, found, err := t.reader.Find(ctx, engine.Offset(l.Offset))
 		if err != nil {
 			q.Return(now, l.Handle, l.Offset)
-			return err
+			return fault.Status(err)
 		}
 		if !found || m.Offset != engine.Offset(l.Offset) || s.dropped(&l) {
 			q.Drop(l.Handle, l.Offset) // past its retention: gone from the log, or done with

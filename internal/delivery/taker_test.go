@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +13,8 @@ import (
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/posthaste-io/posthaste/internal/engine"
 )
 
 func TestMessagesReachASubscriptionInOrderAndAreGoneOnceAcknowledged(t *testing.T) {
@@ -241,4 +244,43 @@ func TestAMessageReachesAStreamWithRoomForItWhenALargerOneHasGoneElsewhere(t *te
 		t.Error("the stream was never woken")
 	}
 	other.Leave()
+}
+
+// damaged is a shard in which the block at an offset is damaged.
+type damaged struct {
+	engine.Shard
+	at engine.Offset
+}
+
+func (d *damaged) Read(ctx context.Context, topic engine.TopicID, from engine.Offset, into *engine.Batch) error {
+	if from >= d.at {
+		into.Blocks = into.Blocks[:0]
+		return &engine.CorruptError{File: "seg-7.log", Offset: 4096, Topic: topic, Reason: "the body does not match"}
+	}
+	return d.Shard.Read(ctx, topic, from, into)
+}
+
+func TestDamageIsToldAsLossOfData(t *testing.T) {
+	b := newBench(t, &pubsubpb.Subscription{})
+	b.publish("a")
+	shard := &damaged{Shard: b.office.Shard, at: 1}
+	b.office.Shard = shard
+	told := func(what string, s *Taker) {
+		t.Helper()
+		out, err := s.TakeNow(b.ctx, 10, 1<<20)
+		if got := status.Convert(err); len(out) > 0 || got.Code() != codes.DataLoss || !strings.Contains(got.Message(), "seg-7.log at byte 4096") {
+			t.Errorf("%s: %d messages, %v", what, len(out), err)
+		}
+	}
+	s := b.stream(Credit{})
+	held := b.now(s)
+	b.expect("what comes before the damage", held, "a")
+	b.publish("b")
+	told("a message that was not delivered before", s)
+	b.sub.Modify(ids(held), nil, 0)
+	shard.at = 0
+	told("a message that was", s)
+	shard.at = 2
+	b.expect("both, when they can be read", b.now(s), "a", "b")
+	s.Leave()
 }
