@@ -193,6 +193,32 @@ func TestSubscriptionTransformsChangeWhatIsDelivered(t *testing.T) {
 	}
 }
 
+func TestWithExactlyOnceAndOrderWhatTransformsDropHoldsUpNoAck(t *testing.T) {
+	b := newBench(t)
+	b.topicWith(&pubsubpb.Subscription{
+		EnableMessageOrdering: true, EnableExactlyOnceDelivery: true, MessageTransforms: script("return m.data === 'drop' ? null : m"),
+	})
+	for _, text := range []string{"a", "drop", "b"} {
+		b.publishKeyed("k", text)
+	}
+	s := b.stream(delivery.Credit{})
+	defer s.Leave()
+	list := b.take(s)
+	if got := dataOf(list); !slices.Equal(got, []string{"a", "b"}) {
+		t.Fatalf("delivered %q", got)
+	}
+	verdicts := make([]delivery.Verdict, 2)
+	if err := b.sub().Ack(b.ctx, []wire.AckID{b.ackID(&list[0]), b.ackID(&list[1])}, verdicts, true); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(verdicts, []delivery.Verdict{delivery.Done, delivery.Done}) {
+		t.Errorf("acknowledged: %v", verdicts)
+	}
+	if floor, end := b.durable().Floor(), b.durable().Topic.End(); floor != end {
+		t.Errorf("the subscription is done up to %d of %d", floor, end)
+	}
+}
+
 func digits(id uint64) string {
 	return string(wire.AppendPublishIDs(nil, id, []uint64{0})[2:])
 }

@@ -47,6 +47,11 @@ func (s *Subscription) Properties() (exactlyOnce, ordered bool) {
 // Ack acknowledges messages. With wait it returns when that is durable; without, a crash within engine.LazyMax may undo it. What became
 // of each id is written to verdicts unless that is nil; an id of a message that is no longer out takes no effect.
 func (s *Subscription) Ack(ctx context.Context, ids []wire.AckID, verdicts []Verdict, wait bool) error {
+	return s.ackAll(ctx, ids, verdicts, wait, false)
+}
+
+// ackAll is Ack; discard says that nobody saw the messages.
+func (s *Subscription) ackAll(ctx context.Context, ids []wire.AckID, verdicts []Verdict, wait, discard bool) error {
 	set := settlements.Get().(*settlement)
 	defer settlements.Put(set)
 	set.offsets = set.offsets[:0]
@@ -54,7 +59,7 @@ func (s *Subscription) Ack(ctx context.Context, ids []wire.AckID, verdicts []Ver
 	s.Usage.Touch(now)
 	s.mu.Lock()
 	for i := range ids {
-		v := s.ack(now, &ids[i])
+		v := s.ack(now, &ids[i], discard)
 		if v == lease.Done || wait && s.unsettled(&ids[i], v) {
 			set.offsets = append(set.offsets, ids[i].Offset)
 		}
@@ -84,12 +89,16 @@ func (s *Subscription) Ack(ctx context.Context, ids []wire.AckID, verdicts []Ver
 }
 
 // ack settles one message; Done says that the log must hear of it. The caller holds s.mu.
-func (s *Subscription) ack(now int64, id *wire.AckID) lease.Verdict {
+func (s *Subscription) ack(now int64, id *wire.AckID, discard bool) lease.Verdict {
 	if id.Epoch == s.office.epoch() {
-		if s.queue == nil {
+		switch h := (lease.Handle{Slot: id.Slot, Turn: id.Turn}); {
+		case s.queue == nil:
 			return lease.Unknown
+		case discard:
+			return s.queue.Discard(now, h, id.Offset)
+		default:
+			return s.queue.Ack(now, h, id.Offset)
 		}
-		return s.queue.Ack(now, lease.Handle{Slot: id.Slot, Turn: id.Turn}, id.Offset)
 	}
 	// Given out before a restart: it still counts as long as the message was not offered again and the subscription was not moved.
 	off := engine.Offset(id.Offset)

@@ -39,7 +39,7 @@ func (t *Taker) transformed(ctx context.Context, bytesMax int64, err error) ([]D
 		}
 	}
 	if len(dropped) > 0 {
-		_ = s.Ack(context.WithoutCancel(ctx), dropped, nil, false) // a log that fails says so itself
+		_ = s.ackAll(context.WithoutCancel(ctx), dropped, nil, false, true) // a log that fails says so itself
 		t.hurried = t.hurried || len(dropped) == len(in)
 	}
 	if t.out = slices.Delete(t.out, len(kept), len(t.out)); len(kept) > 0 {

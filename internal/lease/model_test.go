@@ -252,6 +252,11 @@ func (m *model) ack() {
 		if got != want {
 			m.failf("Ack of %+v is %v, want %v", p, got, want)
 		}
+		if got == Unordered && p.offset%2 == 0 {
+			if got = m.q.Discard(m.now, p.handle, p.offset); got != Done {
+				m.failf("Discard of %+v is %v", p, got)
+			}
+		}
 		if got == Done {
 			m.remove(p.offset)
 		}

@@ -9,6 +9,15 @@ import (
 // Ack says that a message is done. Without ExactlyOnce any handle of it will do, as long as the queue has the message; what the queue
 // does not have may be acknowledged elsewhere.
 func (q *Queue) Ack(now int64, h Handle, offset uint64) Verdict {
+	return q.ack(now, h, offset, false)
+}
+
+// Discard is Ack for a message that its holder is not to see: what it has of the key may be acknowledged later, with ExactlyOnce, too.
+func (q *Queue) Discard(now int64, h Handle, offset uint64) Verdict {
+	return q.ack(now, h, offset, true)
+}
+
+func (q *Queue) ack(now int64, h Handle, offset uint64, anyOrder bool) Verdict {
 	e := q.find(h, offset)
 	switch {
 	case e == nil:
@@ -19,7 +28,7 @@ func (q *Queue) Ack(now int64, h Handle, offset uint64) Verdict {
 		if v := q.valid(now, h, e); v != Done {
 			return v
 		}
-		if e.keyPrev != 0 {
+		if e.keyPrev != 0 && !anyOrder {
 			return Unordered
 		}
 	}
