@@ -2,6 +2,8 @@ package blackbox
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -10,6 +12,8 @@ import (
 
 	"cloud.google.com/go/pubsub/v2"
 	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
@@ -87,6 +91,41 @@ func TestClientKeepsTheOrderWithExactlyOnceWhenMessagesFail(t *testing.T) {
 		case <-came:
 		case <-patience.Done():
 			t.Fatalf("%d of %d messages came", i, keys*each)
+		}
+	}
+}
+
+// Google's clients send the acknowledgements of a moment in several requests at once when there are many, the ids in no order.
+func TestWithExactlyOnceAndOrderRequestsAtOnceAcknowledgeTogether(t *testing.T) {
+	t.Parallel()
+	s := common(t)
+	topic, sub := s.pair(t, "together", exactlyOnce, func(s *pb.Subscription) { s.EnableMessageOrdering = true })
+	const messages, requests = 60, 3
+	for i := range messages {
+		s.publishKeyed(t, topic, "k", strconv.Itoa(i))
+	}
+	var parts [requests][]string
+	for i, id := range ackIDs(s.pull(t, sub, messages)) {
+		parts[i%requests] = append(parts[i%requests], id)
+	}
+	answers := make(chan error, requests)
+	for _, ids := range parts {
+		go func() {
+			var err error
+			for range 5 { // a busy machine may send one much later than another
+				if _, err = s.sub.Acknowledge(t.Context(), &pb.AcknowledgeRequest{Subscription: sub, AckIds: ids}); err == nil {
+					break
+				}
+				if details := status.Convert(err).Details(); len(details) > 0 {
+					ids = slices.Collect(maps.Keys(details[0].(*errdetails.ErrorInfo).Metadata))
+				}
+			}
+			answers <- err
+		}()
+	}
+	for range requests {
+		if err := <-answers; err != nil {
+			t.Errorf("acknowledgements that together are in order: %v", err)
 		}
 	}
 }

@@ -36,7 +36,7 @@ func (s *server) acknowledge(ctx context.Context, request []byte) (*wire.Raw, er
 		return nil, err
 	}
 	if exactly {
-		outcome, err := s.ackExactly(ctx, sub, scratch.ack.AckIDs)
+		outcome, err := s.ackInTurn(ctx, sub, scratch.ack.AckIDs)
 		if err != nil {
 			return nil, err
 		}

@@ -126,6 +126,37 @@ func (s *server) ackExactly(ctx context.Context, sub *delivery.Subscription, tex
 	return o, nil
 }
 
+const (
+	// turnWait is how long an acknowledgement that came before its turn waits before it is tried again.
+	turnWait = 5 * time.Millisecond
+	// turnsIdleMax is how often that is in vain before it is refused: the earlier ones are not on their way then.
+	turnsIdleMax = 20
+	// turnsMax bounds how often a request is tried, whether or not it gets on.
+	turnsMax = 400
+)
+
+// ackInTurn is ackExactly for a request that may stand beside others on their way. Clients that have more acknowledgements than fit into one
+// request send several at once with the ids of a key spread over them in no order; each can only be done as the others get on.
+func (s *server) ackInTurn(ctx context.Context, sub *delivery.Subscription, texts [][]byte) (outcome, error) {
+	o, err := s.ackExactly(ctx, sub, texts)
+	for tries, idle := 0, 0; err == nil && len(o.unordered) > 0 && tries < turnsMax && idle < turnsIdleMax; tries++ {
+		select {
+		case <-time.After(turnWait):
+		case <-ctx.Done():
+			return o, nil
+		}
+		waiting := o.unordered
+		o.unordered = nil
+		var again outcome
+		again, err = s.ackExactly(ctx, sub, waiting)
+		o.join(&again)
+		if idle++; len(o.unordered) < len(waiting) {
+			idle = 0
+		}
+	}
+	return o, err
+}
+
 // modifyExactly changes ack deadlines; deadline gives the one for each position of texts.
 //
 // With message ordering, a message that comes back ends leases that its subscriber has not even heard of, so that the first extension of a
