@@ -222,7 +222,9 @@ func (s *shard) askIfWorth() {
 	k := &s.keeper
 	now := s.options.Clock.Mono()
 	dead := s.segmentsWhere(func(g *index.Segment) bool { return g.Sealed && g.Live == 0 })
-	worth := len(dead) > 0 && (s.full.Load() || now-k.lastAsked >= int64(deadWaitMax) || len(dead) >= deadSegmentsMax)
+	// Where space is scarce, those that wait may be why blocks are refused.
+	scarce := s.full.Load() || s.free.Load() < s.reserve()+deadSegmentsMax*s.options.SegmentBytes
+	worth := len(dead) > 0 && (scarce || now-k.lastAsked >= int64(deadWaitMax) || len(dead) >= deadSegmentsMax)
 	s.mu.Lock()
 	if (worth || k.retry) && !s.snapshotting {
 		s.wantSnapshot = true

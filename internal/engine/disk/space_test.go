@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/posthaste-io/posthaste/internal/clock"
 	"github.com/posthaste-io/posthaste/internal/engine"
+	"github.com/posthaste-io/posthaste/internal/vfs"
 )
 
 // eventually waits until something that the shard's goroutines do has come about. It wakes the keeper, who would come by himself, later.
@@ -74,6 +76,30 @@ func TestSegmentsThatNobodyNeedsAreGivenBack(t *testing.T) {
 	}
 	s.eventually("all but the last segments go", func(v Stats) bool { return v.Segments <= 3 })
 	s.wantBlocks(1, want[1], 199)
+}
+
+// On a disk with room nothing hurries: so few wait for deadWaitMax, which does not pass here.
+func TestDeadSegmentsGoAtOnceWhereSpaceIsScarce(t *testing.T) {
+	o := memOptions()
+	o.CheckpointBytes, o.FreeReserveBytes = 1<<30, o.SegmentBytes
+	o.Clock = clock.NewManual(time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC))
+	s := openStore(t, o)
+	defer s.close()
+	want := s.fill(1, 60, 10_000)
+	s.shard.Trim(1, 2*59)
+	s.eventually("segments die", func(v Stats) bool { return v.Segments == 2 })
+	mem := o.FS.(*vfs.Mem)
+	mem.SetCapacity(1 << 40)
+	free, err := mem.Free(o.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mem.SetCapacity(1<<40 - free + 4*o.SegmentBytes)
+	s.eventually("the dead segments go", func(v Stats) bool { return v.Segments == 1 })
+	if s.shard.full.Load() {
+		t.Error("the disk is full, want it to be nearly so")
+	}
+	s.wantBlocks(1, want[1], 59)
 }
 
 func TestMostlyDeadSegmentsAreCompacted(t *testing.T) {
