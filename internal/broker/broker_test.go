@@ -34,13 +34,13 @@ const (
 type bench struct {
 	t      *testing.T
 	ctx    context.Context
-	clock  *clock.Manual
+	clock  *sweeperClock
 	engine engine.Engine
 	*Broker
 }
 
 func newBench(t *testing.T) *bench {
-	c := clock.NewManual(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	c := &sweeperClock{Manual: clock.NewManual(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
 	b := &bench{t: t, ctx: t.Context(), clock: c, engine: memory.Open(new(memory.Store), c)}
 	b.open()
 	t.Cleanup(func() { b.Close(context.Background()) })
@@ -49,11 +49,13 @@ func newBench(t *testing.T) *bench {
 
 func (b *bench) open() {
 	b.t.Helper()
+	b.clock.opening()
 	var err error
 	b.Broker, err = Open(b.ctx, b.engine, Options{Clock: b.clock, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	b.settled()
 }
 
 // restart closes the broker and opens another on the same log.

@@ -37,18 +37,6 @@ func (b *bench) sweeps(d time.Duration) {
 	b.settled()
 }
 
-// settled waits until the sweeper waits.
-func (b *bench) settled() {
-	b.t.Helper()
-	for range 10_000_000 {
-		if b.clock.Timers() > 0 {
-			return
-		}
-		runtime.Gosched()
-	}
-	b.t.Fatal("the sweeper does not come to rest")
-}
-
 func (b *bench) there() bool {
 	b.t.Helper()
 	_, err := b.GetSubscription(subName)

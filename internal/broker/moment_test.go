@@ -85,7 +85,7 @@ func TestASnapshotThatIsMadeWhileSpaceIsReclaimedKeepsWhatItNeeds(t *testing.T) 
 		b.snapshot(snapName)
 		b.ack(list...)
 	}
-	b.until("the sweeper rests", func() bool { return b.clock.Timers() > 0 })
+	b.settled()
 	m.beforeOffsetAt.Store(&meanwhile)
 	b.dirtied(b.topic(topicName))
 	b.reclaim(b.ctx)
@@ -118,7 +118,7 @@ func TestNoSpaceIsReclaimedWhileASubscriptionMoves(t *testing.T) {
 				t.Errorf("%s: space may be reclaimed", what)
 			}
 		}
-		b.until("the sweeper rests", func() bool { return b.clock.Timers() > 0 })
+		b.settled()
 		m.beforeOffsetAt.Store(&meanwhile)
 		if err := move(); err != nil || !looked {
 			t.Errorf("%s: looked %v, %v", what, looked, err)
@@ -153,7 +153,7 @@ func TestWhatIsPublishedToATopicThatIsForgottenMeanwhileIsTrimmed(t *testing.T) 
 			t.Error(err)
 		}
 		b.until("the engine forgets the topic", func() bool { return w.trim(id) == engine.Everything })
-		b.until("the sweeper rests", func() bool { return b.clock.Timers() > 0 })
+		b.settled()
 		w.mu.Lock()
 		delete(w.trims, id)
 		w.mu.Unlock()

@@ -64,8 +64,8 @@ func (b *bench) until(what string, holds func() bool) {
 		if holds() {
 			return
 		}
-		if b.clock.Timers() > 0 { // the sweeper has done its work and waits again
-			b.clock.Advance(time.Second)
+		if b.clock.sweeperRests() {
+			b.clock.Advance(sweepEvery)
 		}
 		runtime.Gosched()
 	}
