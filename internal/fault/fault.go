@@ -17,12 +17,12 @@ func Status(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, engine.ErrFull):
-		return status.Error(codes.ResourceExhausted, "The broker has not enough free disk space to accept messages.")
+		return status.Error(codes.ResourceExhausted, "The broker has not enough free disk space to take more.")
 	case errors.Is(err, engine.ErrCorrupt):
 		return status.Errorf(codes.DataLoss, "Stored data is damaged: %v.", err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return status.FromContextError(err).Err()
 	default:
-		return status.Errorf(codes.Unavailable, "The broker cannot write its log: %v.", err)
+		return status.Errorf(codes.Unavailable, "The broker's log failed: %v.", err)
 	}
 }
