@@ -90,6 +90,7 @@ func (a *app) rootCommand() *cobra.Command {
 	a.add(root, "client", a.topicCommand(), a.subscriptionCommand(), a.schemaCommand(), a.snapshotCommand(), a.publishCommand(), a.pullCommand(), a.benchCommand())
 	a.add(root, "client", a.applyCommand(), a.exportCommand(), a.healthCommand())
 	root.AddCommand(a.versionCommand())
+	a.completeNames(root)
 	return root
 }
 

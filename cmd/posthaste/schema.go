@@ -15,7 +15,7 @@ import (
 
 func (a *app) schemaCommand() *cobra.Command {
 	return a.clientFlags(a.group("schema", "Create, list, describe, commit, delete and validate schemas",
-		a.schemaCreate(), a.schemaList(), a.schemaDescribe(), a.schemaCommit(), a.schemaDelete(), a.schemaValidate()))
+		a.schemaCreate(), a.listCommand("schema", "  posthaste schema list\n  posthaste schema list --project shop --output json"), a.schemaDescribe(), a.schemaCommit(), a.schemaDelete(), a.schemaValidate()))
 }
 
 // schemaFlags are what commands say of a definition.
@@ -82,25 +82,6 @@ func (a *app) schemaCreate() *cobra.Command {
 	}
 	f.define(c)
 	return c
-}
-
-func (a *app) schemaList() *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "List the schemas of the project", Args: cobra.NoArgs,
-		Example: "  posthaste schema list\n  posthaste schema list --project shop --output json",
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
-				request := &pubsubpb.ListSchemasRequest{Parent: "projects/" + server.Project, PageSize: listPage}
-				return pages(ctx, &request.PageToken, func(ctx context.Context) (string, error) {
-					page, err := server.Schemas.ListSchemas(ctx, request)
-					if err != nil {
-						return "", server.Failed(err, "list schemas of %s", request.Parent)
-					}
-					return page.NextPageToken, showAll(a, page.Schemas)
-				})
-			})
-		},
-	}
 }
 
 func (a *app) schemaDescribe() *cobra.Command {

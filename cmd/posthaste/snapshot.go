@@ -51,24 +51,15 @@ func (a *app) snapshotCreate() *cobra.Command {
 
 func (a *app) snapshotList() *cobra.Command {
 	var topic string
-	c := &cobra.Command{
-		Use: "list", Short: "List the snapshots of the project", Args: cobra.NoArgs,
-		Example: "  posthaste snapshot list\n  posthaste snapshot list --topic orders",
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
-				if topic != "" {
-					return a.topicSnapshots(ctx, server, server.Topic(topic))
-				}
-				request := &pubsubpb.ListSnapshotsRequest{Project: "projects/" + server.Project, PageSize: listPage}
-				return pages(ctx, &request.PageToken, func(ctx context.Context) (string, error) {
-					page, err := server.Subscriber.ListSnapshots(ctx, request)
-					if err != nil {
-						return "", server.Failed(err, "list snapshots of %s", request.Project)
-					}
-					return page.NextPageToken, showAll(a, page.Snapshots)
-				})
-			})
-		},
+	c := a.listCommand("snapshot", "  posthaste snapshot list\n  posthaste snapshot list --topic orders")
+	all := c.RunE
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if topic == "" {
+			return all(c, args)
+		}
+		return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
+			return a.topicSnapshots(ctx, server, server.Topic(topic))
+		})
 	}
 	c.Flags().StringVar(&topic, "topic", "", "list the names of this `TOPIC`'s snapshots instead")
 	return c
@@ -174,25 +165,8 @@ func (a *app) snapshotUpdate() *cobra.Command {
 }
 
 func (a *app) snapshotDelete() *cobra.Command {
-	return &cobra.Command{
-		Use: "delete SNAPSHOT...", Short: "Delete snapshots", Args: cobra.MinimumNArgs(1),
-		Example: "  posthaste snapshot delete before-deploy",
-		RunE: func(c *cobra.Command, args []string) error {
-			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
-				for _, name := range args {
-					full := server.Snapshot(name)
-					call, cancel := context.WithTimeout(ctx, callTimeout)
-					_, err := server.Subscriber.DeleteSnapshot(call, &pubsubpb.DeleteSnapshotRequest{Snapshot: full})
-					cancel()
-					if err != nil {
-						return server.Failed(err, "delete snapshot %s", full)
-					}
-					if err := a.report("deleted "+full, map[string]string{"deleted": full}); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-		},
-	}
+	return a.each("snapshot", "delete", "deleted", "before-deploy", "Delete snapshots", func(ctx context.Context, server *client.Connection, name string) error {
+		_, err := server.Subscriber.DeleteSnapshot(ctx, &pubsubpb.DeleteSnapshotRequest{Snapshot: name})
+		return err
+	})
 }

@@ -11,7 +11,7 @@ import (
 
 func (a *app) subscriptionCommand() *cobra.Command {
 	c := a.clientFlags(a.group("subscription", "Create, list, describe, update, move, detach and delete subscriptions",
-		a.subscriptionCreate(), a.subscriptionList(), a.subscriptionDescribe(), a.subscriptionUpdate(), a.subscriptionSeek(),
+		a.subscriptionCreate(), a.listCommand("subscription", "  posthaste subscription list\n  posthaste subscription list --output json"), a.subscriptionDescribe(), a.subscriptionUpdate(), a.subscriptionSeek(),
 		a.subscriptionDetach(), a.subscriptionDelete()))
 	c.Aliases = []string{"sub"}
 	return c
@@ -46,25 +46,6 @@ func (a *app) subscriptionCreate() *cobra.Command {
 	c.Flags().StringVar(&topic, "topic", "", "`TOPIC` to receive messages from")
 	f.define(c.Flags())
 	return c
-}
-
-func (a *app) subscriptionList() *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "List the subscriptions of the project", Args: cobra.NoArgs,
-		Example: "  posthaste subscription list\n  posthaste subscription list --output json",
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
-				request := &pubsubpb.ListSubscriptionsRequest{Project: "projects/" + server.Project, PageSize: listPage}
-				return pages(ctx, &request.PageToken, func(ctx context.Context) (string, error) {
-					page, err := server.Subscriber.ListSubscriptions(ctx, request)
-					if err != nil {
-						return "", server.Failed(err, "list subscriptions of %s", request.Project)
-					}
-					return page.NextPageToken, showAll(a, page.Subscriptions)
-				})
-			})
-		},
-	}
 }
 
 func (a *app) subscriptionDescribe() *cobra.Command {

@@ -14,7 +14,7 @@ import (
 
 func (a *app) topicCommand() *cobra.Command {
 	return a.clientFlags(a.group("topic", "Create, list, describe, update and delete topics",
-		a.topicCreate(), a.topicList(), a.topicDescribe(), a.topicUpdate(), a.topicDelete()))
+		a.topicCreate(), a.listCommand("topic", "  posthaste topic list\n  posthaste topic list --project shop --output json"), a.topicDescribe(), a.topicUpdate(), a.topicDelete()))
 }
 
 // topicFlags are the fields of a topic that commands can set.
@@ -117,25 +117,6 @@ func (a *app) topicCreate() *cobra.Command {
 	}
 	f.define(c.Flags())
 	return c
-}
-
-func (a *app) topicList() *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "List the topics of the project", Args: cobra.NoArgs,
-		Example: "  posthaste topic list\n  posthaste topic list --project shop --output json",
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.with(c.Context(), func(ctx context.Context, server *client.Connection) error {
-				request := &pubsubpb.ListTopicsRequest{Project: "projects/" + server.Project, PageSize: listPage}
-				return pages(ctx, &request.PageToken, func(ctx context.Context) (string, error) {
-					page, err := server.Publisher.ListTopics(ctx, request)
-					if err != nil {
-						return "", server.Failed(err, "list topics of %s", request.Project)
-					}
-					return page.NextPageToken, showAll(a, page.Topics)
-				})
-			})
-		},
-	}
 }
 
 func (a *app) topicDescribe() *cobra.Command {
