@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -54,6 +55,28 @@ func earlierAckIDs(t *testing.T, _ []string) {
 	s.ack(t, sub, first...)
 	s.modify(t, sub, 0, again...)
 	s.empty(t, sub)
+}
+
+func acksWaitForTheirTurn(t *testing.T, said []string) {
+	seconds, err := strconv.ParseFloat(said[1], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := common(t)
+	topic, sub := s.pair(t, "x", exactlyOnce, func(r *pb.Subscription) { r.EnableMessageOrdering = true })
+	s.publishKeyed(t, topic, "k", "a")
+	s.publishKeyed(t, topic, "k", "b")
+	got := s.pull(t, sub, 2)
+	g, began := s.gauge(t), time.Now()
+	_, err = s.sub.Acknowledge(limited(t), &pb.AcknowledgeRequest{Subscription: sub, AckIds: ackIDs(got[1:])})
+	ended := time.Now()
+	wantFailures(t, err, map[string]string{got[1].AckId: "TRANSIENT_FAILURE_UNORDERED_ACK_ID"})
+	wait := time.Duration(seconds * float64(time.Second))
+	if took := ended.Sub(began); took < wait || took > 2*wait+5*g.slack(began, ended) { // it looks again 20 times, and each may be late
+		t.Errorf("refused after %v, want %v", took, wait)
+	}
+	s.ack(t, sub, got[0])
+	s.ack(t, sub, got[1])
 }
 
 func ackIDsOfARequest(t *testing.T, said []string) {

@@ -118,7 +118,13 @@ var behaviours = map[string]behaviour{
 	"message ids":          {says: "decimal numbers of 64 bits, whatever the publisher set", tests: []func(*testing.T){TestPublishGivesMessagesTheirIdentity}},
 	"delivery attempts": {says: "counted from 1 with a dead letter policy, 0 without", check: attemptsAreCounted,
 		tests: []func(*testing.T){TestAttemptsAreToldOnlyWithAPolicyAndOutliveItsAbsence}},
-	"order of a key over nacks and deadlines":             {says: "kept: what follows comes again, too", check: orderIsKept},
+	"order of a key over nacks and deadlines": {says: "kept: what follows comes again, too", check: orderIsKept},
+	"with exactly-once delivery and order: ids in one extension beside some whose messages came back": {
+		says:  "extended, and named as `TRANSIENT_FAILURE_REPEAT_REQUEST`: Google's client for Go would drop what is not named",
+		tests: []func(*testing.T){TestWithExactlyOnceAndOrderAnExtensionBesideEndedLeasesIsAskedForAgain}},
+	"with exactly-once delivery and order: acknowledgements that come before their turn": {
+		says: "wait (.*) s for the earlier ones, longer while these come; then refused as unordered", check: acksWaitForTheirTurn,
+		tests: []func(*testing.T){TestWithExactlyOnceAndOrderRequestsAtOnceAcknowledgeTogether, TestWithExactlyOnceAndOrderAcksKeepTheOrder}},
 	"a message of a key that waits for its backoff":       {says: "holds up its own key only", tests: []func(*testing.T){TestWithOrderABackoffHoldsBackItsKeyOnly}},
 	"a stream's limits of outstanding messages and bytes": {says: "kept exactly", tests: []func(*testing.T){TestFlowControlByMessages, TestFlowControlByBytes, TestFlowControlHoldsUnderNacksAndExpiriesOfSeveralStreams}},
 	"keep-alives of streams":                              {says: "answered from protocol version (.*) on", check: pingsAreAnswered},
