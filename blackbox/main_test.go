@@ -59,10 +59,10 @@ func startCommon() {
 		commonServer.err = err
 		return
 	}
-	if _, commonServer.err = process.Binary(); commonServer.err != nil { // building it is not starting it
+	b := &process.Broker{Addr: addr, Data: dir, Log: new(process.Log)}
+	if commonServer.err = b.Build(); commonServer.err != nil {
 		return
 	}
-	b := &process.Broker{Addr: addr, Data: dir, Log: new(process.Log)}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := b.Start(ctx); err != nil {
@@ -132,6 +132,9 @@ func ownBroker(t *testing.T, args ...string) *process.Broker {
 
 func start(t *testing.T, b *process.Broker) {
 	t.Helper()
+	if err := b.Build(); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := b.Start(ctx); err != nil {

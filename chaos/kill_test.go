@@ -98,7 +98,7 @@ func newBroker(t *testing.T, args ...string) *process.Broker {
 // ready starts the broker and returns how long it took until it was ready.
 func ready(t *testing.T, b *process.Broker) time.Duration {
 	t.Helper()
-	if _, err := process.Binary(); err != nil {
+	if err := b.Build(); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), readyWithin)

@@ -71,6 +71,9 @@ func address(t *testing.T) string {
 			return
 		}
 		b := &process.Broker{Addr: addr, Data: dir, Log: new(process.Log)}
+		if broker.err = b.Build(); broker.err != nil {
+			return
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if broker.err = b.Start(ctx); broker.err == nil {

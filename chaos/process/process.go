@@ -122,18 +122,35 @@ func (b *Broker) Start(ctx context.Context) error {
 	return b.Ready(ctx)
 }
 
-// Launch starts the process and does not wait.
-func (b *Broker) Launch() error {
-	binary, env := Binary, b.Env
+// Build makes the binary that the broker runs, unless it is there. Who gives a start a deadline calls it before: building is not starting.
+func (b *Broker) Build() error {
+	_, err := b.binary()
+	return err
+}
+
+func (b *Broker) binary() (path string, err error) {
 	switch {
 	case b.Clock != nil:
-		binary, env = movable, append([]string{"POSTHASTE_TEST_CLOCK=" + b.Clock.name}, env...)
+		return movable()
 	case b.Disk != nil:
-		binary, env = stalling, append([]string{"POSTHASTE_TEST_DISK=" + b.Disk.name}, env...)
+		return stalling()
+	default:
+		return Binary()
 	}
-	path, err := binary()
+}
+
+// Launch starts the process and does not wait.
+func (b *Broker) Launch() error {
+	path, err := b.binary()
 	if err != nil {
 		return err
+	}
+	env := b.Env
+	switch {
+	case b.Clock != nil:
+		env = append([]string{"POSTHASTE_TEST_CLOCK=" + b.Clock.name}, env...)
+	case b.Disk != nil:
+		env = append([]string{"POSTHASTE_TEST_DISK=" + b.Disk.name}, env...)
 	}
 	args := append([]string{"serve", "--listen", b.Addr, "--data", b.Data}, b.Args...)
 	b.cmd = exec.Command(path, args...)
