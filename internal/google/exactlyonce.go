@@ -175,8 +175,10 @@ func (s *server) modifyExactly(sub *delivery.Subscription, texts [][]byte, deadl
 			o.add(text, delivery.Unknown)
 		}
 	}
-	slices.SortStableFunc(changes, func(a, b change) int { return laterFirst(a.id, b.id) })
 	_, ordered := sub.Properties()
+	if ordered {
+		slices.SortStableFunc(changes, func(a, b change) int { return laterFirst(a.id, b.id) })
+	}
 	var verdict [1]delivery.Verdict
 	var extended [][]byte
 	cameBack := false
