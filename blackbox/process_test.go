@@ -290,11 +290,33 @@ func TestSecondInstanceIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.freeze(t) // it prepares files in its own time
 	refuses(t, &process.Broker{Addr: addr, Data: s.broker.Data}, s.broker.Data)
+	if err := s.broker.Resume(); err != nil {
+		t.Fatal(err)
+	}
 	s.publish(t, topic, "still well")
 	if got := dataOf(s.pull(t, sub, 1)); got[0] != "still well" {
 		t.Errorf("%q came", got)
 	}
+}
+
+// freeze pauses the broker and waits until each of its threads stands still: one may be in the middle of a call.
+func (s *server) freeze(t *testing.T) {
+	t.Helper()
+	if err := s.broker.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all threads stand still", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.broker.Pid()))
+		if err != nil || len(threads) == 0 {
+			t.Fatalf("the broker's threads: %v, %v", threads, err)
+		}
+		return !slices.ContainsFunc(threads, func(path string) bool {
+			text, err := os.ReadFile(path)
+			return err == nil && !bytes.Contains(text, []byte(") T ")) // else it ended meanwhile
+		})
+	})
 }
 
 func TestPortInUseIsRefused(t *testing.T) {
