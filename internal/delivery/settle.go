@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -134,14 +135,21 @@ func (s *Subscription) modifyLocked(ids []wire.AckID, verdicts []Verdict, deadli
 	now := s.office.Clock.Mono()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.queue == nil {
+		for i := range verdicts {
+			verdicts[i] = lease.Unknown
+		}
+		return journal{}
+	}
+	order := s.nackOrder(ids, deadline)
 	for i := range ids {
+		if order != nil {
+			i = order[i]
+		}
 		v := s.modify(now, &ids[i], deadline, why)
 		if verdicts != nil {
 			verdicts[i] = v
 		}
-	}
-	if s.queue == nil {
-		return journal{}
 	}
 	failed = s.failed()
 	s.arm(now)
@@ -150,9 +158,35 @@ func (s *Subscription) modifyLocked(ids []wire.AckID, verdicts []Verdict, deadli
 	return failed
 }
 
+// nackOrder is the order in which the nacks of one request are taken; nil is the given one. A nack ends the leases of all later messages of its
+// ordering key, so that their own nacks, which clients send in no order, would be refused and not count as failures: of messages with a key
+// the later come first. Others come back in the order given. The caller holds s.mu.
+func (s *Subscription) nackOrder(ids []wire.AckID, deadline time.Duration) []int {
+	if deadline > 0 || len(ids) < 2 || !s.terms.rules.Ordered {
+		return nil
+	}
+	order, keyed := make([]int, len(ids)), make([]bool, len(ids))
+	for i, id := range ids {
+		order[i], keyed[i] = i, s.queue.Keyed(lease.Handle{Slot: id.Slot, Turn: id.Turn}, id.Offset)
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		switch {
+		case !keyed[a] && !keyed[b]:
+			return 0
+		case keyed[a] && keyed[b]:
+			return cmp.Compare(ids[b].Offset, ids[a].Offset)
+		case keyed[a]:
+			return -1
+		default:
+			return 1
+		}
+	})
+	return order
+}
+
 // modify changes one deadline. The caller holds s.mu.
 func (s *Subscription) modify(now int64, id *wire.AckID, deadline time.Duration, why Reason) lease.Verdict {
-	if id.Epoch != s.office.epoch() || s.queue == nil {
+	if id.Epoch != s.office.epoch() {
 		return lease.Unknown
 	}
 	h := lease.Handle{Slot: id.Slot, Turn: id.Turn}

@@ -1,9 +1,7 @@
 package google
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -70,21 +68,9 @@ func (s *server) modifyAckDeadline(_ context.Context, request []byte) (*wire.Raw
 	if scratch.ids, err = s.decodeIDs(scratch.ids[:0], sub, scratch.modify.AckIDs); err != nil {
 		return nil, err
 	}
-	modifyRun(sub, scratch.ids, deadline)
+	sub.Modify(scratch.ids, nil, deadline)
 	return empty(), nil
 }
-
-// modifyRun gives messages one ack deadline. It may change the order of ids.
-func modifyRun(sub *delivery.Subscription, ids []wire.AckID, deadline time.Duration) {
-	if _, ordered := sub.Properties(); ordered && deadline == 0 {
-		slices.SortFunc(ids, laterFirst)
-	}
-	sub.Modify(ids, nil, deadline)
-}
-
-// laterFirst is the order in which the nacks of one request are taken. One ends the leases of all later messages of its ordering key, so
-// that their own nacks, which clients send in no order, would be refused and not count as failures.
-func laterFirst(a, b wire.AckID) int { return cmp.Compare(b.Offset, a.Offset) }
 
 // subscription finds the subscription of a unary request with ack ids, and says whether it delivers exactly once.
 func (s *server) subscription(name []byte, texts [][]byte) (sub *delivery.Subscription, exactly bool, err error) {

@@ -208,23 +208,27 @@ func (s *server) modifyExactly(sub *delivery.Subscription, texts [][]byte, deadl
 			o.add(text, delivery.Unknown)
 		}
 	}
-	_, ordered := sub.Properties()
-	if ordered {
-		slices.SortStableFunc(changes, func(a, b change) int { return laterFirst(a.id, b.id) })
-	}
-	var verdict [1]delivery.Verdict
+	slices.SortStableFunc(changes, func(a, b change) int { return cmp.Compare(b.deadline, a.deadline) })
+	var ids []wire.AckID
 	var extended [][]byte
 	cameBack := false
-	for i := range changes {
-		sub.Modify([]wire.AckID{changes[i].id}, verdict[:], changes[i].deadline)
-		o.add(changes[i].text, verdict[0])
-		switch {
-		case verdict[0] == delivery.Expired || verdict[0] == delivery.Stale:
-			cameBack = true
-		case verdict[0] == delivery.Done && changes[i].deadline > 0:
-			extended = append(extended, o.done[len(o.done)-1])
+	for n := 0; len(changes) > 0; changes = changes[n:] {
+		same := changes[0].deadline
+		ids = ids[:0]
+		for n = 0; n < len(changes) && changes[n].deadline == same; n++ {
+			ids = append(ids, changes[n].id)
+		}
+		verdicts := make([]delivery.Verdict, n)
+		sub.Modify(ids, verdicts, same)
+		for i, v := range verdicts {
+			o.add(changes[i].text, v)
+			if v == delivery.Done && same > 0 {
+				extended = append(extended, o.done[len(o.done)-1])
+			}
+			cameBack = cameBack || v == delivery.Expired || v == delivery.Stale
 		}
 	}
+	_, ordered := sub.Properties()
 	if ordered && cameBack {
 		o.repeated = extended
 	}

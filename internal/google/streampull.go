@@ -205,7 +205,7 @@ func (p *pullStream) modify(ids []wire.AckID, seconds []int32) {
 		for n < len(ids) && seconds[n] == seconds[0] {
 			n++
 		}
-		modifyRun(p.sub, ids[:n], time.Duration(seconds[0])*time.Second)
+		p.sub.Modify(ids[:n], nil, time.Duration(seconds[0])*time.Second)
 		ids, seconds = ids[n:], seconds[n:]
 	}
 }

@@ -55,6 +55,12 @@ func (q *Queue) Fail(now int64, h Handle, offset uint64, why Reason) Verdict {
 	return Done
 }
 
+// Keyed says whether a message has an ordering key, by which the queue delivers it in order.
+func (q *Queue) Keyed(h Handle, offset uint64) bool {
+	e := q.find(h, offset)
+	return e != nil && e.key != 0
+}
+
 // Reject is Nack for a message that would fail at once again: it waits at least so many nanoseconds, without a backoff too.
 func (q *Queue) Reject(now int64, h Handle, offset uint64, least int64) Verdict {
 	q.least = least
