@@ -166,10 +166,6 @@ func (s *server) ackInTurn(ctx context.Context, sub *delivery.Subscription, text
 	return o, err
 }
 
-// askAgainMax is how many ids an error may name for the sake of those that were done: clients in Java and Python refuse an answer whose
-// headers have more than 8 KiB, and an id takes 120 bytes there.
-const askAgainMax = 48
-
 // askAgain prepares the error of a request in which some acknowledgements failed.
 //
 // With message ordering, a message that comes back ends the leases of all later ones of its key, which clients acknowledge together with
@@ -177,9 +173,6 @@ const askAgainMax = 48
 // messages that are acknowledged. So the error asks for those again, and the answer is then that they are done.
 func (s *server) askAgain(o *outcome, sub *delivery.Subscription) {
 	if _, ordered := sub.Properties(); !ordered || !o.void && len(o.unordered) == 0 {
-		return
-	}
-	if len(o.done)+len(o.invalid)+len(o.unordered) > askAgainMax {
 		return
 	}
 	for _, text := range o.done {
