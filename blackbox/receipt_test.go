@@ -43,39 +43,6 @@ func TestWithExactlyOnceAndOrderAnExtensionBesideEndedLeasesIsAskedForAgain(t *t
 	wantFailures(t, modify(60, c), map[string]string{c: permanent})
 }
 
-// Google's clients for Go, Python and Node tell their users that an acknowledgement failed which the error of its request does not name.
-func TestWithExactlyOnceAndOrderAnAcknowledgementBesideEndedLeasesIsAskedForAgain(t *testing.T) {
-	s := common(t)
-	topic, sub := s.pair(t, "acked-beside", exactlyOnce, func(s *pb.Subscription) { s.EnableMessageOrdering = true })
-	for i, key := range []string{"k", "k", "l", "m", "n", "n"} {
-		s.publishKeyed(t, topic, key, strconv.Itoa(i))
-	}
-	got := ackIDs(s.pull(t, sub, 6))
-	nack := &pb.ModifyAckDeadlineRequest{Subscription: sub, AckIds: got[:1]}
-	if _, err := s.sub.ModifyAckDeadline(limited(t), nack); err != nil {
-		t.Fatal(err)
-	}
-	ack := func(ids ...string) error {
-		_, err := s.sub.Acknowledge(limited(t), &pb.AcknowledgeRequest{Subscription: sub, AckIds: ids})
-		return err
-	}
-	const again, unordered = "TRANSIENT_FAILURE_REPEAT_REQUEST", "TRANSIENT_FAILURE_UNORDERED_ACK_ID"
-	wantFailures(t, ack(got[1], got[2]), map[string]string{got[1]: permanent, got[2]: again})
-	wantFailures(t, ack(got[1], got[2], got[3]), map[string]string{got[1]: permanent, got[2]: again, got[3]: again})
-	if err := ack(got[2], got[3]); err != nil {
-		t.Errorf("what was asked for again: %v", err)
-	}
-	if err := ack(got[4]); err != nil {
-		t.Fatal(err)
-	}
-	wantFailures(t, ack(got[4]), map[string]string{got[4]: permanent}) // nobody asked for it
-	back := ackIDs(s.pull(t, sub, 2))                                  // nothing of what was acknowledged
-	wantFailures(t, ack(back[1], got[5]), map[string]string{back[1]: unordered, got[5]: again})
-	if err := ack(back[0], back[1], got[5]); err != nil {
-		t.Errorf("all that is left: %v", err)
-	}
-}
-
 func TestClientKeepsTheOrderWithExactlyOnceWhenMessagesFail(t *testing.T) {
 	t.Parallel()
 	s := common(t)

@@ -38,7 +38,6 @@ func (s *server) acknowledge(ctx context.Context, request []byte) (*wire.Raw, er
 		if err != nil {
 			return nil, err
 		}
-		s.askAgain(&outcome, sub)
 		return empty(), outcome.err()
 	}
 	if scratch.ids, err = s.decodeIDs(scratch.ids[:0], sub, scratch.ack.AckIDs); err != nil {

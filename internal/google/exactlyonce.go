@@ -20,7 +20,6 @@ type outcome struct {
 	invalid   [][]byte // malformed, expired or superseded
 	unordered [][]byte // an earlier message of the ordering key is still out
 	repeated  [][]byte // of done, those that an error names as to be asked for again
-	void      bool     // invalid has one that was good once
 }
 
 // Words of google.rpc.ErrorInfo that Google's clients look for.
@@ -83,7 +82,6 @@ func (o *outcome) join(other *outcome) {
 	o.done = append(o.done, other.done...)
 	o.invalid = append(o.invalid, other.invalid...)
 	o.unordered = append(o.unordered, other.unordered...)
-	o.void = o.void || other.void
 }
 
 // given is an ack id as it came and as it was read.
@@ -123,13 +121,6 @@ func (s *server) ackExactly(ctx context.Context, sub *delivery.Subscription, tex
 		return o, err
 	}
 	for i, v := range verdicts {
-		if v != delivery.Done && v != delivery.Unordered {
-			if s.repeats.has(ids[i]) {
-				v = delivery.Done
-			} else {
-				o.void = true
-			}
-		}
 		o.add(good[i].text, v)
 	}
 	return o, nil
@@ -164,23 +155,6 @@ func (s *server) ackInTurn(ctx context.Context, sub *delivery.Subscription, text
 		}
 	}
 	return o, err
-}
-
-// askAgain prepares the error of a request in which some acknowledgements failed.
-//
-// With message ordering, a message that comes back ends the leases of all later ones of its key, which clients acknowledge together with
-// others. Google's clients for Go, Python and Node take an id that an error does not name for failed, and would tell their users so of
-// messages that are acknowledged. So the error asks for those again, and the answer is then that they are done.
-func (s *server) askAgain(o *outcome, sub *delivery.Subscription) {
-	if _, ordered := sub.Properties(); !ordered || !o.void && len(o.unordered) == 0 {
-		return
-	}
-	for _, text := range o.done {
-		if id, ok := s.decodeID(sub, text); ok {
-			s.repeats.add(id)
-		}
-	}
-	o.repeated = o.done
 }
 
 // modifyExactly changes ack deadlines; deadline gives the one for each position of texts.

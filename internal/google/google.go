@@ -26,8 +26,6 @@ type server struct {
 	broker *broker.Broker
 	intake *intake
 	large  narrow // large publishes
-
-	repeats repeats // acknowledgements that were done and asked for again
 }
 
 // ServerOptions are the gRPC settings that the services rely on.

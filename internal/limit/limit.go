@@ -14,7 +14,6 @@ const (
 	AttributeValueBytesMax  = 1024
 	OrderingKeyBytesMax     = 1024
 	AckRequestBytesMax      = 512 << 10
-	AckRepeatsMax           = 1 << 16 // acknowledgements that were done and asked for again, which are remembered
 	PullMessagesMax         = 1000
 	PullResponseBytesMax    = 10_000_000
 	StreamResponseBytesAim  = 1 << 20 // what a StreamingPullResponse is filled to; a larger single message still travels
