@@ -120,7 +120,7 @@ var behaviours = map[string]behaviour{
 		tests: []func(*testing.T){TestAttemptsAreToldOnlyWithAPolicyAndOutliveItsAbsence}},
 	"order of a key over nacks and deadlines": {says: "kept: what follows comes again, too", check: orderIsKept},
 	"with exactly-once delivery and order: ids in one extension beside some whose messages came back": {
-		says:  "extended, and named as `TRANSIENT_FAILURE_REPEAT_REQUEST`: Google's client for Go would drop what is not named",
+		says:  "extended, and not named; Google's clients for Go and Node are told `TRANSIENT_FAILURE_REPEAT_REQUEST` of them, as they would drop what is not named",
 		tests: []func(*testing.T){TestWithExactlyOnceAndOrderAnExtensionBesideEndedLeasesIsAskedForAgain}},
 	"with exactly-once delivery and order: acknowledgements that come before their turn": {
 		says: "wait (.*) s for the earlier ones, longer while these come; then refused as unordered", check: acksWaitForTheirTurn,

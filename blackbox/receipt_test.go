@@ -13,34 +13,48 @@ import (
 	"cloud.google.com/go/pubsub/v2"
 	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// A message that comes back ends the leases after it, also of messages whose receipt their subscriber has yet to tell. Google's client for Go
-// drops every message of such a request that the answer does not name, so that the others must be named as to be tried again.
+// A message that comes back ends the leases after it, also of messages whose receipt their subscriber has yet to tell. Google's clients for Go
+// and Node drop every message of such a request that the answer does not name, so that the others must be named as to be tried again.
 func TestWithExactlyOnceAndOrderAnExtensionBesideEndedLeasesIsAskedForAgain(t *testing.T) {
-	s := common(t)
-	topic, sub := s.pair(t, "beside", exactlyOnce, func(s *pb.Subscription) { s.EnableMessageOrdering = true })
-	s.publishKeyed(t, topic, "k", "a")
-	s.publishKeyed(t, topic, "k", "b")
-	s.publishKeyed(t, topic, "l", "c")
-	got := ackIDs(s.pull(t, sub, 3))
-	a, b, c := got[0], got[1], got[2]
-	modify := func(seconds int32, ids ...string) error {
-		_, err := s.sub.ModifyAckDeadline(limited(t), &pb.ModifyAckDeadlineRequest{Subscription: sub, AckIds: ids, AckDeadlineSeconds: seconds})
-		return err
+	const again = "TRANSIENT_FAILURE_REPEAT_REQUEST"
+	for client, named := range map[string]bool{
+		"gl-go/1.26.0 gccl/2.8.1 gapic/2.8.1 gax/2.15.0 grpc/1.80.0": true, "gl-node/24.1.0 grpc/1.14.0 gapic/5.3.1": true,
+		"gl-python/3.13.0 grpc/1.76.0": false, "gl-java/21 gapic/1.150.0": false, "": false,
+	} {
+		t.Run(client, func(t *testing.T) {
+			s := common(t)
+			topic, sub := s.pair(t, "beside", exactlyOnce, func(s *pb.Subscription) { s.EnableMessageOrdering = true })
+			s.publishKeyed(t, topic, "k", "a")
+			s.publishKeyed(t, topic, "k", "b")
+			s.publishKeyed(t, topic, "l", "c")
+			got := ackIDs(s.pull(t, sub, 3))
+			a, b, c := got[0], got[1], got[2]
+			modify := func(seconds int32, ids ...string) error {
+				ctx := metadata.AppendToOutgoingContext(limited(t), "x-goog-api-client", client)
+				_, err := s.sub.ModifyAckDeadline(ctx, &pb.ModifyAckDeadlineRequest{Subscription: sub, AckIds: ids, AckDeadlineSeconds: seconds})
+				return err
+			}
+			if err := modify(0, a); err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]string{b: permanent}
+			if named {
+				want[c] = again
+			}
+			wantFailures(t, modify(60, b, c), want)
+			if err := modify(60, c); err != nil {
+				t.Errorf("the same again: %v", err)
+			}
+			wantFailures(t, modify(60, c, "nonsense"), map[string]string{"nonsense": permanent})
+			wantFailures(t, modify(0, b, c), map[string]string{b: permanent}) // one that came back cannot again
+			wantFailures(t, modify(60, c), map[string]string{c: permanent})
+		})
 	}
-	if err := modify(0, a); err != nil {
-		t.Fatal(err)
-	}
-	wantFailures(t, modify(60, b, c), map[string]string{b: permanent, c: "TRANSIENT_FAILURE_REPEAT_REQUEST"})
-	if err := modify(60, c); err != nil {
-		t.Errorf("the same again: %v", err)
-	}
-	wantFailures(t, modify(60, c, "nonsense"), map[string]string{"nonsense": permanent})
-	wantFailures(t, modify(0, b, c), map[string]string{b: permanent}) // one that came back cannot again
-	wantFailures(t, modify(60, c), map[string]string{c: permanent})
 }
 
 func TestClientKeepsTheOrderWithExactlyOnceWhenMessagesFail(t *testing.T) {

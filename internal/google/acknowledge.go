@@ -46,7 +46,7 @@ func (s *server) acknowledge(ctx context.Context, request []byte) (*wire.Raw, er
 	return empty(), sub.Ack(ctx, scratch.ids, nil, true)
 }
 
-func (s *server) modifyAckDeadline(_ context.Context, request []byte) (*wire.Raw, error) {
+func (s *server) modifyAckDeadline(ctx context.Context, request []byte) (*wire.Raw, error) {
 	scratch := ackScratches.Get().(*ackScratch)
 	defer ackScratches.Put(scratch)
 	if err := scratch.modify.Scan(request); err != nil {
@@ -62,6 +62,9 @@ func (s *server) modifyAckDeadline(_ context.Context, request []byte) (*wire.Raw
 	}
 	if exactly {
 		outcome := s.modifyExactly(sub, scratch.modify.AckIDs, func(int) time.Duration { return deadline })
+		if deadline > 0 {
+			outcome.nameExtended(ctx, sub)
+		}
 		return empty(), outcome.err()
 	}
 	if scratch.ids, err = s.decodeIDs(scratch.ids[:0], sub, scratch.modify.AckIDs); err != nil {

@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/posthaste-io/posthaste/internal/delivery"
@@ -20,6 +22,7 @@ type outcome struct {
 	invalid   [][]byte // malformed, expired or superseded
 	unordered [][]byte // an earlier message of the ordering key is still out
 	repeated  [][]byte // of done, those that an error names as to be asked for again
+	void      bool     // of invalid, one is of a lease that there was
 }
 
 // Words of google.rpc.ErrorInfo that Google's clients look for.
@@ -158,10 +161,6 @@ func (s *server) ackInTurn(ctx context.Context, sub *delivery.Subscription, text
 }
 
 // modifyExactly changes ack deadlines; deadline gives the one for each position of texts.
-//
-// With message ordering, a message that comes back ends leases that its subscriber has not even heard of, so that the first extension of a
-// whole response meets some that are void. Google's client for Go takes an id that an error does not name for failed, drops its message,
-// and would sit on the lease: later messages of the key overtake it. So the error asks for what was extended again, which does no harm.
 func (s *server) modifyExactly(sub *delivery.Subscription, texts [][]byte, deadline func(i int) time.Duration) (o outcome) {
 	type change struct {
 		given
@@ -177,8 +176,6 @@ func (s *server) modifyExactly(sub *delivery.Subscription, texts [][]byte, deadl
 	}
 	slices.SortStableFunc(changes, func(a, b change) int { return cmp.Compare(b.deadline, a.deadline) })
 	var ids []wire.AckID
-	var extended [][]byte
-	cameBack := false
 	for n := 0; len(changes) > 0; changes = changes[n:] {
 		same := changes[0].deadline
 		ids = ids[:0]
@@ -189,15 +186,28 @@ func (s *server) modifyExactly(sub *delivery.Subscription, texts [][]byte, deadl
 		sub.Modify(ids, verdicts, same)
 		for i, v := range verdicts {
 			o.add(changes[i].text, v)
-			if v == delivery.Done && same > 0 {
-				extended = append(extended, o.done[len(o.done)-1])
-			}
-			cameBack = cameBack || v == delivery.Expired || v == delivery.Stale
+			o.void = o.void || v == delivery.Expired || v == delivery.Stale
 		}
 	}
-	_, ordered := sub.Properties()
-	if ordered && cameBack {
-		o.repeated = extended
-	}
 	return o
+}
+
+// repeatedMax bounds the requests in whose errors done ids are named: an error is sent as a header, of which clients for Node take 64 KiB, and
+// an id takes about 120 bytes.
+const repeatedMax = 400
+
+// nameExtended prepares the error of a request for longer leases, some of which had ended.
+//
+// With message ordering, a message that comes back ends leases that its subscriber has not even heard of, so that the first extension of a
+// whole response meets some that are void. Google's clients for Go and Node take an id that an error does not name for failed, drop its
+// message and sit on the lease: later messages of the key overtake it. So the error asks them for what was extended again, which does no harm.
+func (o *outcome) nameExtended(ctx context.Context, sub *delivery.Subscription) {
+	if _, ordered := sub.Properties(); !ordered || !o.void || len(o.done)+len(o.invalid) > repeatedMax {
+		return
+	}
+	headers, _ := metadata.FromIncomingContext(ctx)
+	client := strings.Join(headers.Get("x-goog-api-client"), " ")
+	if strings.Contains(client, "gl-go/") || strings.Contains(client, "gl-node/") {
+		o.repeated = o.done
+	}
 }
