@@ -166,9 +166,10 @@ func ownAmidst(o *owner) {
 		answered := make([][][]engine.Record, writers)
 		before := len(o.machine.Records())
 		var wg sync.WaitGroup
-		started := make(chan struct{}, writers)
+		started := make(chan struct{}, 2*writers)
 		for w := range writers {
 			wg.Go(func() {
+				defer func() { started <- struct{}{} }() // who failed is not waited for
 				for i := 0; ; i++ {
 					recs := []engine.Record{Block(1, fmt.Sprint(w, " ", i)), Note(fmt.Sprint(w, " ", i))}
 					if err := old.Append(ctx, recs); err != nil {
