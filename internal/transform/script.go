@@ -3,7 +3,9 @@ package transform
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -148,8 +150,8 @@ func (s *script) call(step int, m *message, in *Input) (dropped bool, failure st
 
 func (s *script) argument(m *message) goja.Value {
 	attributes := s.vm.NewObject()
-	for key, value := range m.attributes {
-		attributes.Set(key, value)
+	for _, key := range slices.Sorted(maps.Keys(m.attributes)) { // in one order always: a function can see it
+		attributes.Set(key, m.attributes[key])
 	}
 	o := s.vm.NewObject()
 	o.Set("data", string(m.data))
