@@ -3,10 +3,9 @@ package client
 import (
 	"fmt"
 	"strings"
-	"unicode"
 
+	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/posthaste-io/posthaste/internal/text"
@@ -33,7 +32,7 @@ func (e *Error) Error() string {
 	if reason, unreached := strings.CutPrefix(message, dialing); unreached {
 		message = fmt.Sprintf("no server at %s: %s", e.address, strings.TrimSuffix(reason, `"`))
 	}
-	return fmt.Sprintf("%s: %s: %s%s", e.about, CodeName(s.Code()), message, reason(s))
+	return fmt.Sprintf("%s: %s: %s%s", e.about, code.Code(s.Code()), message, reason(s))
 }
 
 // reason is what the details of a status add to its text: why a message does not follow its schema, which the text leaves out.
@@ -44,21 +43,4 @@ func reason(s *status.Status) string {
 		}
 	}
 	return ""
-}
-
-// CodeName spells a status code as the API's documents do: NOT_FOUND, not NotFound.
-func CodeName(c codes.Code) string {
-	if c == codes.Canceled {
-		return "CANCELLED"
-	}
-	var name strings.Builder
-	lower := false
-	for _, r := range c.String() {
-		if unicode.IsUpper(r) && lower {
-			name.WriteByte('_')
-		}
-		lower = unicode.IsLower(r)
-		name.WriteRune(unicode.ToUpper(r))
-	}
-	return name.String()
 }

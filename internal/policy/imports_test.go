@@ -94,7 +94,7 @@ var order = []row{
 
 	// The binary. It alone chooses an engine, and it carries the load generator.
 	{"internal/config", "github.com/spf13/pflag go.yaml.in/yaml/v4"},
-	{"internal/client", "internal/limit internal/text google.golang.org/genproto/googleapis/rpc/errdetails google.golang.org/grpc/credentials/insecure google.golang.org/grpc " + api},
+	{"internal/client", "internal/limit internal/text google.golang.org/genproto/googleapis/rpc/code google.golang.org/genproto/googleapis/rpc/errdetails google.golang.org/grpc/credentials/insecure google.golang.org/grpc " + api},
 	{"internal/serve", "internal/budget internal/config internal/limit internal/listen internal/rest golang.org/x/sync/errgroup google.golang.org/grpc"},
 	{"cmd/posthaste", "internal/... bench/... github.com/spf13/cobra github.com/spf13/pflag golang.org/x/sync/errgroup golang.org/x/sys/unix golang.org/x/term google.golang.org/grpc/... " + api},
 }
