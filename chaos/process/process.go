@@ -124,33 +124,30 @@ func (b *Broker) Start(ctx context.Context) error {
 
 // Build makes the binary that the broker runs, unless it is there. Who gives a start a deadline calls it before: building is not starting.
 func (b *Broker) Build() error {
-	_, err := b.binary()
+	_, _, err := b.binary()
 	return err
 }
 
-func (b *Broker) binary() (path string, err error) {
+// binary is what the broker runs, and with which environment besides the test's.
+func (b *Broker) binary() (path string, env []string, err error) {
 	switch {
 	case b.Clock != nil:
-		return movable()
+		path, err = movable()
+		env = append(env, "POSTHASTE_TEST_CLOCK="+b.Clock.name)
 	case b.Disk != nil:
-		return stalling()
+		path, err = stalling()
+		env = append(env, "POSTHASTE_TEST_DISK="+b.Disk.name)
 	default:
-		return Binary()
+		path, err = Binary()
 	}
+	return path, append(env, b.Env...), err
 }
 
 // Launch starts the process and does not wait.
 func (b *Broker) Launch() error {
-	path, err := b.binary()
+	path, env, err := b.binary()
 	if err != nil {
 		return err
-	}
-	env := b.Env
-	switch {
-	case b.Clock != nil:
-		env = append([]string{"POSTHASTE_TEST_CLOCK=" + b.Clock.name}, env...)
-	case b.Disk != nil:
-		env = append([]string{"POSTHASTE_TEST_DISK=" + b.Disk.name}, env...)
 	}
 	args := append([]string{"serve", "--listen", b.Addr, "--data", b.Data}, b.Args...)
 	b.cmd = exec.Command(path, args...)

@@ -9,8 +9,8 @@ import (
 
 const (
 	// headroomBytes is what may be allocated between two collections at the least. Most of what the broker keeps is outside of Go's heap, so
-	// that a collector which waits for as much again as the heap holds would run many times a second under load: publishing over REST took a
-	// third more of the processors' time.
+	// that a collector which waits for as much again as the heap holds would run many times a second under load: publishing over REST takes a
+	// third more of the processors' time that way.
 	headroomBytes = 64 << 20
 
 	defaultGarbagePercent = 100
