@@ -165,23 +165,16 @@ func (s *Subscription) nackOrder(ids []wire.AckID, deadline time.Duration) []int
 	if deadline > 0 || len(ids) < 2 || !s.terms.rules.Ordered {
 		return nil
 	}
-	order, keyed := make([]int, len(ids)), make([]bool, len(ids))
+	order, others := make([]int, 0, len(ids)), []int(nil)
 	for i, id := range ids {
-		order[i], keyed[i] = i, s.queue.Keyed(lease.Handle{Slot: id.Slot, Turn: id.Turn}, id.Offset)
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		switch {
-		case !keyed[a] && !keyed[b]:
-			return 0
-		case keyed[a] && keyed[b]:
-			return cmp.Compare(ids[b].Offset, ids[a].Offset)
-		case keyed[a]:
-			return -1
-		default:
-			return 1
+		if s.queue.Keyed(lease.Handle{Slot: id.Slot, Turn: id.Turn}, id.Offset) {
+			order = append(order, i)
+		} else {
+			others = append(others, i)
 		}
-	})
-	return order
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(ids[b].Offset, ids[a].Offset) })
+	return append(order, others...)
 }
 
 // modify changes one deadline. The caller holds s.mu.
